@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package stile carries a workload's identity from one cloud into another, with no stored key.
 //
 // A [Source] proves who the workload is by yielding a subject token; a [Target] exchanges that token for a
