@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -85,6 +86,13 @@ func Do(ctx context.Context, client *http.Client, q Request) (*Response, error) 
 	}
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
+
+// Direct reaches link-local addresses, which no proxy can: the metadata services of both clouds.
+var Direct = sync.OnceValue(func() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	return &http.Client{Transport: t}
+})
 
 func withoutRedirects(client *http.Client) *http.Client {
 	if client == nil {

@@ -69,7 +69,7 @@ func taskRegion(ctx context.Context, uri string) (string, error) {
 	}
 	q := remote.Request{Op: "find the AWS region", Cloud: "ECS task metadata", Method: http.MethodGet,
 		URL: strings.TrimSuffix(uri, "/") + "/task", Timeout: regionTimeout}
-	res, err := remote.Do(ctx, direct(), q)
+	res, err := remote.Do(ctx, remote.Direct(), q)
 	if err != nil {
 		return "", err
 	}
@@ -85,11 +85,4 @@ func taskRegion(ctx context.Context, uri string) (string, error) {
 		return "", q.Malformed(res, "no TaskARN with a region")
 	}
 	return parts[3], nil
-}
-
-// direct reaches link-local addresses, which no proxy can.
-func direct() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
-	return &http.Client{Transport: t}
 }

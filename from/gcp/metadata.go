@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fromgcp proves a Google Cloud identity to another cloud by a Google-signed ID token.
+package fromgcp
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/remote"
+)
+
+// DefaultHost is where Google Cloud's machines find their metadata server. The address needs no name service.
+const DefaultHost = "169.254.169.254"
+
+const (
+	flavor = "Metadata-Flavor"
+	cloud  = "the metadata server"
+	root   = "/computeMetadata/v1/"
+
+	// timeout is what a metadata server on the same host may take; off Google Cloud nothing answers at all.
+	timeout = 5 * time.Second
+	// floor is the shortest remaining life worth presenting: some platforms repeat a token until it is nearly dead.
+	floor = time.Minute
+)
+
+// Metadata is a [stile.Source] of ID tokens from the metadata server of GCE, GKE, Cloud Run, Functions and App Engine.
+// The workload's service account needs no IAM permission for it. The zero Metadata is ready for use.
+// Source: Compute Engine, "Verify the identity of a VM"; Go module cloud.google.com/go/compute/metadata.
+type Metadata struct {
+	// Host is the metadata server as host or host:port. Empty: [DefaultHost].
+	Host string
+	// Account is the service account's e-mail. Empty: the default account.
+	Account string
+	// Client makes the requests, which are plain http. Nil: one that uses no proxy.
+	Client *http.Client
+	// Clock tells whether a token is still good. Nil: time.Now.
+	Clock func() time.Time
+}
+
+// CacheKey covers the server and the account.
+func (m *Metadata) CacheKey() stile.Key { return stile.NewKey("from/gcp metadata", m.Host, m.Account) }
+
+// SubjectToken asks for an ID token for audience, with the e-mail claim where the platform can give it.
+func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.SubjectToken, error) {
+	const op = "ask for an ID token"
+	if audience == "" {
+		return stile.SubjectToken{}, &stile.Error{Op: op, Err: fmt.Errorf("%w: no audience", stile.ErrMisuse),
+			Hint: "name the audience that the other side's trust checks"}
+	}
+	path := "instance/service-accounts/" + url.PathEscape(m.account()) + "/identity?" +
+		url.Values{"audience": {audience}, "format": {"full"}}.Encode()
+	body, err := m.get(ctx, op, path, slog.String("audience", audience))
+	if err != nil {
+		return stile.SubjectToken{}, err
+	}
+	raw := strings.TrimSpace(body)
+	claims, err := unverified(raw)
+	if err != nil {
+		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Err: fmt.Errorf("%w: what %s gave is no ID token: %w", stile.ErrTemporary, cloud, err)}
+	}
+	expires := time.Unix(claims.Expires, 0)
+	if left := expires.Sub(m.now()); left < floor {
+		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Hint: "check this machine's clock",
+			Err: fmt.Errorf("%w: the token's expiry %s is %s away", stile.ErrTemporary, expires.UTC().Format(time.RFC3339), left.Round(time.Second))}
+	}
+	subject := claims.Email
+	if subject == "" {
+		subject = claims.Subject
+	}
+	return stile.SubjectToken{Value: stile.NewSecret(raw), Type: stile.TokenTypeIDToken, Subject: subject, Expires: expires}, nil
+}
+
+// An Identity is what the metadata server says of this workload.
+type Identity struct {
+	Email         string // the service account; on GKE without a linked one, the workload pool
+	ProjectID     string
+	ProjectNumber string
+	Zone          string // "europe-west1-b"; empty where the platform does not say
+}
+
+// Identity asks who this workload is. It needs no permission.
+func (m *Metadata) Identity(ctx context.Context) (Identity, error) {
+	const op = "ask who this workload is"
+	var id Identity
+	for _, q := range []struct {
+		path     string
+		into     *string
+		required bool
+	}{
+		{"instance/service-accounts/" + url.PathEscape(m.account()) + "/email", &id.Email, true},
+		{"project/project-id", &id.ProjectID, true},
+		{"project/numeric-project-id", &id.ProjectNumber, true},
+		{"instance/zone", &id.Zone, false},
+	} {
+		body, err := m.get(ctx, op, q.path)
+		if err != nil && (q.required || !isNotFound(err)) {
+			return Identity{}, err
+		}
+		*q.into = strings.TrimSpace(body)
+	}
+	id.Zone = id.Zone[strings.LastIndex(id.Zone, "/")+1:]
+	return id, nil
+}
+
+func (m *Metadata) get(ctx context.Context, op, path string, sent ...slog.Attr) (string, error) {
+	host := m.Host
+	if host == "" {
+		host = DefaultHost
+	}
+	client := m.Client
+	if client == nil {
+		client = remote.Direct()
+	}
+	q := remote.Request{Op: op, Cloud: cloud, Method: http.MethodGet, URL: "http://" + host + root + path,
+		Header: http.Header{flavor: {"Google"}}, Timeout: timeout, Sent: sent}
+	res, err := remote.Do(ctx, client, q)
+	if err != nil {
+		return "", m.absent(err)
+	}
+	if res.Header.Get(flavor) != "Google" {
+		return "", &stile.Error{Op: op, Cloud: cloud, Hint: "run on Google Cloud, or set GCE_METADATA_HOST",
+			Err: fmt.Errorf("%w: what answers at %s is not Google's metadata server", stile.ErrNoIdentity, host)}
+	}
+	if !res.OK() {
+		return "", m.refused(q, res)
+	}
+	return string(res.Body), nil
+}
+
+// absent turns "nobody there" into "no identity here": off Google Cloud that is what it means.
+func (m *Metadata) absent(err error) error {
+	var e *stile.Error
+	if errors.As(err, &e) && errors.Is(err, stile.ErrTemporary) {
+		e.Err = fmt.Errorf("%w: %w", stile.ErrNoIdentity, e.Err)
+		e.Hint = "run on Google Cloud, or set GCE_METADATA_HOST"
+	}
+	return err
+}
+
+func (m *Metadata) refused(q remote.Request, res *remote.Response) error {
+	message := string(res.Body)
+	if strings.Contains(res.Header.Get("Content-Type"), "html") && strings.Contains(message, "<") {
+		message = http.StatusText(res.Status)
+	}
+	e := q.Refusal(res, "", message, "")
+	if res.Status == http.StatusNotFound {
+		e.Err = stile.ErrNoIdentity
+		e.Hint = "attach a service account to this workload; on GKE, annotate the Kubernetes service account with iam.gke.io/gcp-service-account"
+	}
+	return e
+}
+
+func isNotFound(err error) bool {
+	var e *stile.Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound
+}
+
+func (m *Metadata) account() string {
+	if m.Account == "" {
+		return "default"
+	}
+	return m.Account
+}
+
+func (m *Metadata) now() time.Time {
+	if m.Clock == nil {
+		return time.Now()
+	}
+	return m.Clock()
+}
+
+type claims struct {
+	Subject string `json:"sub"`
+	Email   string `json:"email"`
+	Expires int64  `json:"exp"`
+}
+
+// unverified reads the claims that name the token. Nothing is decided by them; the far side verifies.
+func unverified(raw string) (claims, error) {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return claims{}, errors.New("not three parts")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return claims{}, errors.New("its claims are not base64url")
+	}
+	var c claims
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return claims{}, errors.New("its claims are not the JSON of an ID token")
+	}
+	if c.Expires <= 0 || c.Subject == "" {
+		return claims{}, errors.New("it has no exp or no sub")
+	}
+	return c, nil
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package toaws
+
+import (
+	"encoding/xml"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/remote"
+)
+
+func readSession(body []byte) (stile.Credential, error) {
+	var answer struct {
+		XMLName xml.Name `xml:"AssumeRoleWithWebIdentityResponse"`
+		Result  struct {
+			User struct {
+				ARN string `xml:"Arn"`
+			} `xml:"AssumedRoleUser"`
+			Credentials struct {
+				AccessKeyID     string `xml:"AccessKeyId"`
+				SecretAccessKey string
+				SessionToken    string
+				Expiration      time.Time
+			}
+		} `xml:"AssumeRoleWithWebIdentityResult"`
+	}
+	if err := xml.Unmarshal(body, &answer); err != nil {
+		return stile.Credential{}, errors.New("not the XML of AssumeRoleWithWebIdentity")
+	}
+	c := answer.Result.Credentials
+	if c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" || c.Expiration.IsZero() {
+		return stile.Credential{}, errors.New("a session with a part missing")
+	}
+	return stile.Credential{
+		Kind: stile.KindAWSSession, Expires: c.Expiration, Principal: answer.Result.User.ARN,
+		Session: stile.Session{AccessKeyID: c.AccessKeyID, SecretAccessKey: stile.NewSecret(c.SecretAccessKey),
+			SessionToken: stile.NewSecret(c.SessionToken), AccountID: accountOf(answer.Result.User.ARN)},
+	}, nil
+}
+
+func accountOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	return parts[4]
+}
+
+func refusal(q remote.Request, res *remote.Response) error {
+	var answer struct {
+		XMLName xml.Name `xml:"ErrorResponse"`
+		Error   struct{ Code, Message string }
+	}
+	if xml.Unmarshal(res.Body, &answer) != nil || answer.Error.Code == "" {
+		return q.Refusal(res, "", "an answer without an AWS error", "")
+	}
+	e := q.Refusal(res, answer.Error.Code, answer.Error.Message, hint(answer.Error.Code, answer.Error.Message))
+	if passing(answer.Error.Code, answer.Error.Message) {
+		e.Err = stile.ErrTemporary
+	}
+	return e
+}
+
+// passing names the refusals that another try may mend though their status says otherwise.
+func passing(code, message string) bool {
+	return code == "IDPCommunicationError" || code == "Throttling" ||
+		code == "InvalidIdentityToken" && strings.Contains(message, "verification key")
+}
+
+func hint(code, message string) string {
+	says := func(words string) bool { return strings.Contains(message, words) }
+	switch {
+	case code == "AccessDenied":
+		return "the role's trust policy does not match this token, or there is no such role: for Google, accounts.google.com:aud and :sub must be the service account's numeric id and :oaud the audience asked"
+	case says("No OpenIDConnect provider"):
+		return "register the issuer exactly as the token spells it in that account; Google's own, accounts.google.com, is built in"
+	case says("audience"):
+		return "the audience must be among the client ids of the account's OIDC provider"
+	case says("MaxSessionDuration"):
+		return "ask for a shorter duration, or raise the role's maximum session duration"
+	case code == "ExpiredTokenException", says("too old"):
+		return "check this machine's clock"
+	case code == "RegionDisabledException":
+		return "enable the region in the account, or name another"
+	}
+	return ""
+}

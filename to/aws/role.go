@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package toaws exchanges an OIDC token for an AWS session by sts:AssumeRoleWithWebIdentity.
+//
+// Package awscreds below hands the session to the AWS SDK.
+package toaws
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/remote"
+)
+
+// DefaultAudience is the audience that most AWS trust policies name.
+const DefaultAudience = "sts.amazonaws.com"
+
+// Role is a [stile.Target] that gives a session of an AWS role. The request is unsigned: the token is the proof.
+// Source: AWS STS API, AssumeRoleWithWebIdentity.
+type Role struct {
+	// ARN is the role's. Required.
+	ARN string
+	// Region names the STS endpoint: tokens of a regional endpoint work in every region. Required.
+	Region string
+	// WebAudience is the audience of the token: what the trust policy checks with accounts.google.com:oaud.
+	// Empty: [DefaultAudience].
+	WebAudience string
+	// SessionName is 2 to 64 characters of letters, digits and _+=,.@-. Empty: made from the token's subject.
+	SessionName string
+	// Duration is in whole seconds, from 15 min to the role's own maximum, at most 12 h. Zero: STS gives 1 h.
+	Duration time.Duration
+	// Policy is a session policy, JSON of at most 2048 characters: the session can do what both it and the role allow.
+	Policy string
+	// PolicyARNs are managed session policies, at most 10.
+	PolicyARNs []string
+	// FIPS picks the region's FIPS endpoint.
+	FIPS bool
+
+	Endpoint string       // replaces the STS endpoint, as AWS_ENDPOINT_URL_STS does; empty: by Region
+	Client   *http.Client // nil: http.DefaultClient
+}
+
+// Session tags and a source identity travel inside the token, under https://aws.amazon.com/tags and
+// https://aws.amazon.com/source_identity; the call itself has no place for them. Google's tokens cannot carry them.
+
+// Audience is WebAudience or its default.
+func (r *Role) Audience() string {
+	if r.WebAudience == "" {
+		return DefaultAudience
+	}
+	return r.WebAudience
+}
+
+// CacheKey covers every field that decides the session.
+func (r *Role) CacheKey() stile.Key {
+	return stile.NewKey("to/aws role", r.ARN, r.Region, r.Audience(), r.SessionName, r.Duration.String(), r.Policy,
+		fmt.Sprintf("%q", r.PolicyARNs), strconv.FormatBool(r.FIPS), r.Endpoint)
+}
+
+// Exchange calls AssumeRoleWithWebIdentity.
+func (r *Role) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
+	const op = "assume the role by web identity"
+	role, err := r.check()
+	if err != nil {
+		return stile.Credential{}, &stile.Error{Op: "read the AWS target", Err: err}
+	}
+	endpoint, err := r.endpoint(ctx)
+	if err != nil {
+		return stile.Credential{}, &stile.Error{Op: "find the STS endpoint", Err: fmt.Errorf("%w: %w", stile.ErrMisuse, err)}
+	}
+	session := r.SessionName
+	if session == "" {
+		session = SessionName(token.Subject)
+	}
+	q := remote.Request{
+		Op: op, Cloud: "AWS STS", Method: http.MethodPost, URL: endpoint,
+		// Neither Authorization nor X-Amz-Security-Token: the latter breaks the call with a misleading error.
+		Header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}},
+		Body:    []byte(r.form(session, token).Encode()),
+		Secrets: []stile.Secret{token.Value},
+		Sent:    []slog.Attr{slog.String("role", r.ARN), slog.String("audience", r.Audience()), slog.String("subject", token.Subject)},
+	}
+	res, err := remote.Do(ctx, r.Client, q)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	if !res.OK() {
+		return stile.Credential{}, refusal(q, res)
+	}
+	cred, err := readSession(res.Body)
+	if err != nil {
+		return stile.Credential{}, q.Malformed(res, err.Error())
+	}
+	if cred.Session.AccountID == "" {
+		cred.Session.AccountID = role.account
+	}
+	return cred, nil
+}
+
+func (r *Role) form(session string, token stile.SubjectToken) url.Values {
+	form := url.Values{
+		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
+		"RoleArn": {r.ARN}, "RoleSessionName": {session}, "WebIdentityToken": {token.Value.Reveal()},
+	}
+	if r.Duration != 0 {
+		form.Set("DurationSeconds", strconv.FormatInt(int64(r.Duration/time.Second), 10))
+	}
+	if r.Policy != "" {
+		form.Set("Policy", r.Policy)
+	}
+	for i, arn := range r.PolicyARNs {
+		form.Set(fmt.Sprintf("PolicyArns.member.%d.arn", i+1), arn)
+	}
+	return form
+}
+
+func (r *Role) endpoint(ctx context.Context) (string, error) {
+	if r.Endpoint != "" {
+		return strings.TrimSuffix(r.Endpoint, "/") + "/", nil
+	}
+	found, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, sts.EndpointParameters{
+		Region: aws.String(r.Region), UseFIPS: aws.Bool(r.FIPS), UseDualStack: aws.Bool(false), UseGlobalEndpoint: aws.Bool(false),
+	})
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(found.URI.String(), "/") + "/", nil
+}
+
+type roleARN struct{ account string }
+
+var (
+	roleShape    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[\x21-\x7e]{1,576}$`)
+	regionShape  = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$`)
+	sessionShape = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+	policyShape  = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\x21-\x7e]{1,576}$`)
+)
+
+func (r *Role) check() (roleARN, error) {
+	m := roleShape.FindStringSubmatch(r.ARN)
+	bad := func(format string, args ...any) (roleARN, error) {
+		return roleARN{}, fmt.Errorf("%w: "+format, append([]any{stile.ErrMisuse}, args...)...)
+	}
+	switch {
+	case m == nil:
+		return bad("role %.200q: want arn:aws:iam::ACCOUNT:role/NAME", r.ARN)
+	case r.Region == "" && r.Endpoint == "":
+		return bad("no region for STS: name one, such as eu-west-1")
+	case r.Region != "" && !regionShape.MatchString(r.Region):
+		return bad("region %.40q: want a name such as eu-west-1", r.Region)
+	case r.SessionName != "" && !sessionShape.MatchString(r.SessionName):
+		return bad("session name %.80q: want 2 to 64 letters, digits or _+=,.@-", r.SessionName)
+	case r.Duration != 0 && (r.Duration < 15*time.Minute || r.Duration > 12*time.Hour || r.Duration%time.Second != 0):
+		return bad("duration %s: want whole seconds from 15m to 12h", r.Duration)
+	case len(r.Policy) > 2048:
+		return bad("session policy of %d characters: at most 2048", len(r.Policy))
+	case r.Policy != "" && !json.Valid([]byte(r.Policy)):
+		return bad("the session policy is not JSON")
+	case len(r.PolicyARNs) > 10:
+		return bad("%d session policy ARNs: at most 10", len(r.PolicyARNs))
+	}
+	for _, arn := range r.PolicyARNs {
+		if !policyShape.MatchString(arn) {
+			return bad("session policy ARN %.200q: want arn:aws:iam::ACCOUNT:policy/NAME", arn)
+		}
+	}
+	return roleARN{account: m[1]}, nil
+}
+
+// SessionName makes a legal RoleSessionName of whom a token speaks for: CloudTrail shows it beside the role.
+// It is "stile" where nothing legal is left.
+func SessionName(subject string) string {
+	name := strings.Map(func(c rune) rune {
+		if c < 0x80 && sessionShape.MatchString(string(c)+string(c)) {
+			return c
+		}
+		return '-'
+	}, subject)
+	name = strings.Trim(name, "-")
+	if len(name) > 64 {
+		name = name[:64]
+	}
+	if len(name) < 2 {
+		return "stile"
+	}
+	return name
+}

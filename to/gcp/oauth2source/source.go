@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package oauth2source hands a crossing's Google token to anything that takes an oauth2.TokenSource.
+package oauth2source
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/oauth2"
+
+	"github.com/stile-project/stile"
+)
+
+// Kept is a credential held fresh, as *keep.Keeper is.
+type Kept interface {
+	Credential(ctx context.Context) (stile.Credential, error)
+}
+
+// TokenSource gives kept access tokens or ID tokens. An oauth2.TokenSource has no context of its own, so ctx bounds
+// every exchange that it makes: give it one that lives as long as the source.
+func TokenSource(ctx context.Context, kept Kept) oauth2.TokenSource { return source{ctx, kept} }
+
+type source struct {
+	ctx  context.Context //nolint:containedctx // the interface leaves no other way in
+	kept Kept
+}
+
+func (s source) Token() (*oauth2.Token, error) {
+	cred, err := s.kept.Credential(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cred.Kind == stile.KindAWSSession {
+		return nil, fmt.Errorf("%w: the crossing gives an AWS session, an oauth2.TokenSource wants a token", stile.ErrMisuse)
+	}
+	return &oauth2.Token{AccessToken: cred.Token.Reveal(), TokenType: "Bearer", Expiry: cred.Expires}, nil
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package togcp exchanges a subject token for a Google Cloud credential: an [AccessToken], of the workload's own
+// federated identity or of a service account, or an [IDToken] of a service account.
+//
+// Packages googleauth and oauth2source below hand the result to Google's SDKs.
+package togcp
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile"
+)
+
+// CloudPlatform is the scope that covers all of Google Cloud; IAM alone then decides.
+const CloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
+
+// Endpoints say where Google answers. The zero value is the public cloud.
+type Endpoints struct {
+	STS            string // the token URL; empty: https://sts.googleapis.com/v1/token
+	IAMCredentials string // scheme and host; empty: https://iamcredentials.googleapis.com
+}
+
+func (e Endpoints) sts() string {
+	if e.STS == "" {
+		return "https://sts.googleapis.com/v1/token"
+	}
+	return e.STS
+}
+
+func (e Endpoints) iam() string {
+	if e.IAMCredentials == "" {
+		return "https://iamcredentials.googleapis.com"
+	}
+	return strings.TrimSuffix(e.IAMCredentials, "/")
+}
+
+// AccessToken is a [stile.Target] that gives a Google access token.
+type AccessToken struct {
+	// Provider is the workload identity pool provider that trusts the source: see [ParseProvider]. Required.
+	Provider string
+	// ServiceAccount is the e-mail of the account to act as. Empty: direct access, as the federated identity itself.
+	ServiceAccount string
+	// Delegates are the accounts between the federated identity and ServiceAccount, nearest first. Each must be
+	// allowed to impersonate the next.
+	Delegates []string
+	// Scopes bound the token. Empty: [CloudPlatform].
+	Scopes []string
+	// Lifetime is in whole seconds, from 10 min to 1 h, or to 12 h where the organization policy
+	// iam.allowServiceAccountCredentialLifetimeExtension allows it. It needs a ServiceAccount. Zero: 1 h.
+	// Source: AIP-4117, token_lifetime_seconds; IAM Credentials v1, generateAccessToken.
+	Lifetime time.Duration
+
+	Endpoints Endpoints
+	Client    *http.Client     // nil: http.DefaultClient
+	Clock     func() time.Time // reads expires_in; nil: time.Now
+}
+
+// Audience is the provider's resource name.
+func (t *AccessToken) Audience() string { return audience(t.Provider) }
+
+// CacheKey covers every field that decides the token.
+func (t *AccessToken) CacheKey() stile.Key {
+	return stile.NewKey("to/gcp access token", t.Audience(), t.ServiceAccount, list(t.Delegates), list(t.scopes()), t.Lifetime.String(),
+		t.Endpoints.sts(), t.Endpoints.iam())
+}
+
+// Exchange trades the token at Google STS and, with a ServiceAccount, at IAM Credentials.
+func (t *AccessToken) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
+	if err := t.check(); err != nil {
+		return stile.Credential{}, &stile.Error{Op: "read the Google Cloud target", Err: err}
+	}
+	c := &client{http: t.Client, clock: t.Clock, endpoints: t.Endpoints}
+	if t.ServiceAccount == "" {
+		return c.federate(ctx, t.Provider, t.scopes(), token)
+	}
+	federated, err := c.federate(ctx, t.Provider, []string{CloudPlatform}, token)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	return c.accessToken(ctx, federated.Token, t)
+}
+
+func (t *AccessToken) scopes() []string {
+	if len(t.Scopes) == 0 {
+		return []string{CloudPlatform}
+	}
+	return t.Scopes
+}
+
+func (t *AccessToken) check() error {
+	if _, err := ParseProvider(t.Provider); err != nil {
+		return err
+	}
+	for _, scope := range t.scopes() {
+		if scope == "" || strings.ContainsAny(scope, " \t\r\n") {
+			return fmt.Errorf("%w: scope %q: want one scope without spaces", stile.ErrMisuse, scope)
+		}
+	}
+	if t.ServiceAccount == "" {
+		if len(t.Delegates) > 0 || t.Lifetime != 0 {
+			return fmt.Errorf("%w: delegates and a lifetime need a service account", stile.ErrMisuse)
+		}
+		return nil
+	}
+	if t.Lifetime != 0 && (t.Lifetime < 10*time.Minute || t.Lifetime > 12*time.Hour || t.Lifetime%time.Second != 0) {
+		return fmt.Errorf("%w: lifetime %s: want whole seconds from 10m to 12h", stile.ErrMisuse, t.Lifetime)
+	}
+	return checkAccounts(t.ServiceAccount, t.Delegates)
+}
+
+// IDToken is a [stile.Target] that gives a Google-signed ID token of a service account. A federated identity has no ID
+// token of its own.
+type IDToken struct {
+	Provider       string   // as in [AccessToken]. Required.
+	ServiceAccount string   // the account whose token it is. Required.
+	Delegates      []string // as in [AccessToken]
+	// TokenAudience is the aud claim: the URL of the service that will check the token. Required.
+	TokenAudience string
+	// IncludeEmail adds the claims email and email_verified.
+	IncludeEmail bool
+
+	Endpoints Endpoints
+	Client    *http.Client
+	Clock     func() time.Time
+}
+
+// Audience is the provider's resource name. The token's own audience is TokenAudience.
+func (t *IDToken) Audience() string { return audience(t.Provider) }
+
+// CacheKey covers every field that decides the token, its audience first of all.
+func (t *IDToken) CacheKey() stile.Key {
+	return stile.NewKey("to/gcp ID token", t.TokenAudience, t.Audience(), t.ServiceAccount, list(t.Delegates), fmt.Sprint(t.IncludeEmail),
+		t.Endpoints.sts(), t.Endpoints.iam())
+}
+
+// Exchange trades the token at Google STS, then at IAM Credentials.
+func (t *IDToken) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
+	if err := t.check(); err != nil {
+		return stile.Credential{}, &stile.Error{Op: "read the Google Cloud target", Err: err}
+	}
+	c := &client{http: t.Client, clock: t.Clock, endpoints: t.Endpoints}
+	federated, err := c.federate(ctx, t.Provider, []string{CloudPlatform}, token)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	return c.idToken(ctx, federated.Token, t)
+}
+
+func (t *IDToken) check() error {
+	if _, err := ParseProvider(t.Provider); err != nil {
+		return err
+	}
+	if t.TokenAudience == "" {
+		return fmt.Errorf("%w: no audience for the ID token: name the URL of the service that will check it", stile.ErrMisuse)
+	}
+	if t.ServiceAccount == "" {
+		return fmt.Errorf("%w: an ID token needs a service account: a federated identity has none of its own", stile.ErrMisuse)
+	}
+	return checkAccounts(t.ServiceAccount, t.Delegates)
+}
+
+func checkAccounts(account string, delegates []string) error {
+	if err := checkEmail("service account", account); err != nil {
+		return err
+	}
+	for _, d := range delegates {
+		if err := checkEmail("delegate", d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// audience leaves a malformed name as it is: Exchange reports it.
+func audience(provider string) string {
+	p, err := ParseProvider(provider)
+	if err != nil {
+		return provider
+	}
+	return p.Audience()
+}
+
+// list joins parts for a key so that no two lists look alike.
+func list(parts []string) string { return fmt.Sprintf("%q", parts) }
