@@ -110,6 +110,11 @@ type Session struct {
 	AccountID       string // 12 digits; empty where STS did not say
 }
 
+// A Supplier gives a credential. A [Crossing] makes a new one each time; a keeper holds one fresh.
+type Supplier interface {
+	Credential(ctx context.Context) (Credential, error)
+}
+
 // A Crossing is one source and one target. Its zero value is of no use: see [Cross].
 type Crossing struct {
 	source Source

@@ -12,16 +12,11 @@ import (
 	"github.com/stile-project/stile"
 )
 
-// Kept is a credential held fresh, as *keep.Keeper is.
-type Kept interface {
-	Credential(ctx context.Context) (stile.Credential, error)
-}
-
 // Provider gives kept sessions to anything that takes an aws.CredentialsProvider, such as
 // config.WithCredentialsProvider. The SDK asks again when a session it was given nears its end.
-func Provider(kept Kept) aws.CredentialsProvider { return provider{kept} }
+func Provider(kept stile.Supplier) aws.CredentialsProvider { return provider{kept} }
 
-type provider struct{ kept Kept }
+type provider struct{ kept stile.Supplier }
 
 func (p provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	cred, err := p.kept.Credential(ctx)

@@ -12,27 +12,26 @@ import (
 	"github.com/stile-project/stile"
 )
 
-// Kept is a credential held fresh, as *keep.Keeper is.
-type Kept interface {
-	Credential(ctx context.Context) (stile.Credential, error)
-}
-
 // Credentials gives kept access tokens to anything that takes *auth.Credentials, such as
 // option.WithAuthCredentials.
-func Credentials(kept Kept) *auth.Credentials { return credentials(kept, stile.KindAccessToken) }
+func Credentials(kept stile.Supplier) *auth.Credentials {
+	return credentials(kept, stile.KindAccessToken)
+}
 
 // IDTokenCredentials gives kept ID tokens to a client of a service that checks them, such as Cloud Run: see
 // cloud.google.com/go/auth/httptransport.
-func IDTokenCredentials(kept Kept) *auth.Credentials { return credentials(kept, stile.KindIDToken) }
+func IDTokenCredentials(kept stile.Supplier) *auth.Credentials {
+	return credentials(kept, stile.KindIDToken)
+}
 
-func credentials(kept Kept, kind stile.Kind) *auth.Credentials {
+func credentials(kept stile.Supplier, kind stile.Kind) *auth.Credentials {
 	return auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: tokens{kept, kind}})
 }
 
 // tokens is not wrapped in Google's own cache: what holds it fresh is kept already, and two caches would both
 // think of refreshing.
 type tokens struct {
-	kept Kept
+	kept stile.Supplier
 	kind stile.Kind
 }
 

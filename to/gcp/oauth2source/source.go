@@ -12,18 +12,15 @@ import (
 	"github.com/stile-project/stile"
 )
 
-// Kept is a credential held fresh, as *keep.Keeper is.
-type Kept interface {
-	Credential(ctx context.Context) (stile.Credential, error)
-}
-
 // TokenSource gives kept access tokens or ID tokens. An oauth2.TokenSource has no context of its own, so ctx bounds
 // every exchange that it makes: give it one that lives as long as the source.
-func TokenSource(ctx context.Context, kept Kept) oauth2.TokenSource { return source{ctx, kept} }
+func TokenSource(ctx context.Context, kept stile.Supplier) oauth2.TokenSource {
+	return source{ctx, kept}
+}
 
 type source struct {
 	ctx  context.Context //nolint:containedctx // the interface leaves no other way in
-	kept Kept
+	kept stile.Supplier
 }
 
 func (s source) Token() (*oauth2.Token, error) {
