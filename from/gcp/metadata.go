@@ -4,6 +4,7 @@
 package fromgcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -41,6 +42,9 @@ type Metadata struct {
 	Host string
 	// Account is the service account's e-mail. Empty: the default account.
 	Account string
+	// Format is "standard", or "full" for the claims of the machine and the e-mail, where the platform has them.
+	// Empty: "full".
+	Format string
 	// Client makes the requests, which are plain http. Nil: one that uses no proxy.
 	Client *http.Client
 	// Clock tells whether a token is still good. Nil: time.Now.
@@ -48,7 +52,9 @@ type Metadata struct {
 }
 
 // CacheKey covers the server and the account.
-func (m *Metadata) CacheKey() stile.Key { return stile.NewKey("from/gcp metadata", m.Host, m.Account) }
+func (m *Metadata) CacheKey() stile.Key {
+	return stile.NewKey("from/gcp metadata", m.Host, m.Account, m.Format)
+}
 
 // SubjectToken asks for an ID token for audience, with the e-mail claim where the platform can give it.
 func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.SubjectToken, error) {
@@ -58,7 +64,7 @@ func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.Sub
 			Hint: "name the audience that the other side's trust checks"}
 	}
 	path := "instance/service-accounts/" + url.PathEscape(m.account()) + "/identity?" +
-		url.Values{"audience": {audience}, "format": {"full"}}.Encode()
+		url.Values{"audience": {audience}, "format": {cmp.Or(m.Format, "full")}}.Encode()
 	body, err := m.get(ctx, op, path, slog.String("audience", audience))
 	if err != nil {
 		return stile.SubjectToken{}, err
@@ -110,6 +116,25 @@ func (m *Metadata) Identity(ctx context.Context) (Identity, error) {
 	}
 	id.Zone = id.Zone[strings.LastIndex(id.Zone, "/")+1:]
 	return id, nil
+}
+
+// AccessToken gives the workload's own access token, for reading within Google Cloud what a crossing needs first.
+func (m *Metadata) AccessToken(ctx context.Context) (stile.Credential, error) {
+	const op = "ask for an access token"
+	asked := m.now()
+	body, err := m.get(ctx, op, "instance/service-accounts/"+url.PathEscape(m.account())+"/token")
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.AccessToken == "" || answer.ExpiresIn <= 0 {
+		return stile.Credential{}, &stile.Error{Op: op, Cloud: cloud, Err: fmt.Errorf("%w: the answer is no access token", stile.ErrTemporary)}
+	}
+	return stile.Credential{Kind: stile.KindAccessToken, Token: stile.NewSecret(answer.AccessToken), Principal: m.account(),
+		Expires: asked.Add(time.Duration(answer.ExpiresIn) * time.Second)}, nil
 }
 
 func (m *Metadata) get(ctx context.Context, op, path string, sent ...slog.Attr) (string, error) {
@@ -166,10 +191,7 @@ func isNotFound(err error) bool {
 }
 
 func (m *Metadata) account() string {
-	if m.Account == "" {
-		return "default"
-	}
-	return m.Account
+	return cmp.Or(m.Account, "default")
 }
 
 func (m *Metadata) now() time.Time {

@@ -50,9 +50,9 @@ type AccessToken struct {
 	Delegates []string
 	// Scopes bound the token. Empty: [CloudPlatform].
 	Scopes []string
-	// Lifetime is in whole seconds, from 10 min to 1 h, or to 12 h where the organization policy
+	// Lifetime is in whole seconds, from 1 min to 1 h, or to 12 h where the organization policy
 	// iam.allowServiceAccountCredentialLifetimeExtension allows it. It needs a ServiceAccount. Zero: 1 h.
-	// Source: AIP-4117, token_lifetime_seconds; IAM Credentials v1, generateAccessToken.
+	// Source: IAM Credentials v1, generateAccessToken.
 	Lifetime time.Duration
 
 	Endpoints Endpoints
@@ -107,8 +107,8 @@ func (t *AccessToken) check() error {
 		}
 		return nil
 	}
-	if t.Lifetime != 0 && (t.Lifetime < 10*time.Minute || t.Lifetime > 12*time.Hour || t.Lifetime%time.Second != 0) {
-		return fmt.Errorf("%w: lifetime %s: want whole seconds from 10m to 12h", stile.ErrMisuse, t.Lifetime)
+	if t.Lifetime != 0 && (t.Lifetime < time.Minute || t.Lifetime > 12*time.Hour || t.Lifetime%time.Second != 0) {
+		return fmt.Errorf("%w: lifetime %s: want whole seconds from 1m to 12h", stile.ErrMisuse, t.Lifetime)
 	}
 	return checkAccounts(t.ServiceAccount, t.Delegates)
 }

@@ -7,7 +7,6 @@ package awschain
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -33,8 +32,8 @@ type Options struct {
 	FIPS bool
 	// MetadataEndpoint replaces http://169.254.169.254 for the instance metadata service.
 	MetadataEndpoint string
-	// Client makes the requests that are not to metadata. Nil: the AWS SDK's default.
-	Client *http.Client
+	// Client makes the requests that are not to metadata. Nil: the AWS SDK's own.
+	Client config.HTTPClient
 	// Clock dates the signature. Nil: time.Now.
 	Clock func() time.Time
 }

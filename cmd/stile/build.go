@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/from/aws/awschain"
+	fromgcp "github.com/stile-project/stile/from/gcp"
+	"github.com/stile-project/stile/keep"
+	toaws "github.com/stile-project/stile/to/aws"
+	togcp "github.com/stile-project/stile/to/gcp"
+)
+
+// obtain makes the crossing and waits for its credential.
+func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credential, error) {
+	source, err := p.source(ctx, c.From)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	target, err := p.target(c)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	return keep.New(stile.Cross(source, target)).Credential(ctx)
+}
+
+func (p *program) source(ctx context.Context, from config.From) (stile.Source, error) {
+	if from.GCP != nil {
+		return p.metadata(*from.GCP), nil
+	}
+	options, err := p.awsOptions(*from.AWS)
+	if err != nil {
+		return nil, err
+	}
+	return awschain.Find(ctx, options)
+}
+
+// metadata is where the vendors' own libraries look for it: GCE_METADATA_HOST, else the link-local address.
+func (p *program) metadata(from config.FromGCP) *fromgcp.Metadata {
+	account := from.ServiceAccount
+	if account == "default" {
+		account = ""
+	}
+	return &fromgcp.Metadata{Host: p.env("GCE_METADATA_HOST"), Account: account, Format: from.Format}
+}
+
+func (p *program) awsOptions(from config.FromAWS) (awschain.Options, error) {
+	client, err := p.awsClient()
+	if err != nil {
+		return awschain.Options{}, err
+	}
+	o := awschain.Options{Profile: from.Profile, Region: from.Region, FIPS: from.FIPS, Client: client, MetadataEndpoint: metadataEndpoint(from.External)}
+	if r := from.AssumeRole; r != nil {
+		o.AssumeRole = &awschain.AssumeRole{Role: r.Role, SessionName: r.SessionName, ExternalID: r.ExternalID, Duration: time.Duration(r.Duration)}
+	}
+	return o, nil
+}
+
+// metadataEndpoint is where a credential file says that instance metadata is, if elsewhere than everywhere.
+func metadataEndpoint(external *config.ExternalAWS) string {
+	if external == nil {
+		return ""
+	}
+	u, err := url.Parse(cmp.Or(external.URL, external.RegionURL))
+	if err != nil || u.Host == "" || u.Hostname() == "169.254.169.254" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func (p *program) target(c config.Crossing) (stile.Target, error) {
+	client, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	if to := c.To.AWS; to != nil {
+		return &toaws.Role{
+			ARN: to.Role, Region: p.region(to.Region), WebAudience: c.From.GCP.Audience, SessionName: to.SessionName, Duration: time.Duration(to.Duration),
+			Policy: to.Policy, PolicyARNs: to.PolicyARNs, FIPS: to.FIPS, Endpoint: cmp.Or(to.STSEndpoint, p.env("AWS_ENDPOINT_URL_STS")), Client: client,
+		}, nil
+	}
+	to := c.To.GCP
+	endpoints := togcp.Endpoints{STS: to.TokenURL, IAMCredentials: hostPart(to.ImpersonationURL)}
+	if t := to.IDToken; t != nil {
+		return &togcp.IDToken{Provider: to.Provider, ServiceAccount: to.ServiceAccount, Delegates: to.Delegates,
+			TokenAudience: t.Audience, IncludeEmail: t.IncludeEmail, Endpoints: endpoints, Client: client}, nil
+	}
+	return &togcp.AccessToken{Provider: to.Provider, ServiceAccount: to.ServiceAccount, Delegates: to.Delegates, Scopes: to.Scopes,
+		Lifetime: time.Duration(to.Lifetime), Endpoints: endpoints, Client: client}, nil
+}
+
+// region is the first that is named: by the crossing, then by either of the variables that AWS SDKs read.
+func (p *program) region(named string) string {
+	return cmp.Or(named, p.env("AWS_REGION"), p.env("AWS_DEFAULT_REGION"))
+}
+
+// hostPart cuts an impersonation URL down to what precedes the path.
+func hostPart(raw string) string {
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		return ""
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}

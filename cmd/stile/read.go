@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/config/location"
+	fromaws "github.com/stile-project/stile/from/aws"
+	"github.com/stile-project/stile/from/aws/awschain"
+)
+
+// read fetches a configuration file, with this workload's own identity where it lies in a bucket.
+func (p *program) read(ctx context.Context, where string) ([]byte, error) {
+	client, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	return location.Reader{
+		Client: client,
+		AWS: func(ctx context.Context) (*fromaws.Caller, error) {
+			options, err := p.awsOptions(config.FromAWS{})
+			if err != nil {
+				return nil, err
+			}
+			found, err := awschain.Find(ctx, options)
+			if err != nil {
+				return nil, err
+			}
+			return found.Caller, nil
+		},
+		Google: func(ctx context.Context) (stile.Credential, error) {
+			return p.metadata(config.FromGCP{}).AccessToken(ctx)
+		},
+	}.Read(ctx, where)
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/outlet"
+)
+
+func intoGoogle(to config.To) bool { return to.GCP != nil }
+func intoAWS(to config.To) bool    { return to.AWS != nil }
+func anywhere(config.To) bool      { return true }
+
+func (p *program) tokenCommand() *cobra.Command {
+	var s settings
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "token [CROSSING]",
+		Short: "Print a Google access token or ID token for this AWS workload",
+		Example: `  # as a service account, with nothing but flags
+  stile token --provider projects/123456789012/locations/global/workloadIdentityPools/aws/providers/aws \
+    --service-account etl@my-project.iam.gserviceaccount.com
+
+  # the crossing "warehouse" of stile.yaml
+  curl -H "Authorization: Bearer $(stile token warehouse)" https://storage.googleapis.com/storage/v1/b/my-bucket/o
+
+  # an ID token for a Cloud Run service
+  stile token warehouse --id-token --audience https://hello-abc.a.run.app`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.take(args)
+			if s.idToken != (s.audience != "") {
+				return misuse("read the flags", "--id-token and --audience URL go together")
+			}
+			ctx, cancel := p.within(cmd.Context())
+			defer cancel()
+			c, err := p.crossing(ctx, &s, intoGoogle)
+			if err != nil {
+				return err
+			}
+			if !intoGoogle(c.To) {
+				return misuse("choose the crossing", "%s leads into AWS: stile credential-process gives its credential", c.Name)
+			}
+			cred, err := p.obtain(ctx, c)
+			if err != nil {
+				return err
+			}
+			return outlet.Token(p.stdout, cred, asJSON)
+		},
+	}
+	p.sourceFlags(cmd, &s)
+	p.googleFlags(cmd, &s)
+	cmd.Flags().BoolVar(&s.idToken, "id-token", false, "an ID token of the service account in place of an access token")
+	cmd.Flags().StringVar(&s.audience, "audience", "", "the ID token's audience: the URL of the service that checks it")
+	cmd.Flags().BoolVar(&s.includeEmail, "include-email", false, "put the service account's e-mail in the ID token")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the token with its kind, expiry and principal as JSON")
+	return cmd
+}
+
+func (s *settings) take(args []string) {
+	if len(args) > 0 {
+		s.name = args[0]
+	}
+}
