@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config reads what names a crossing and gives one neutral description of it: [Parse] reads a stile.yaml,
+// [ParseExternalAccount] an external_account file as Google's libraries know it, [ParseAWSProfile] a profile of the
+// AWS configuration files. Nothing here opens a file or asks a cloud; the program turns a [Crossing] into a source
+// and a target.
+//
+//	file, err := config.Parse("stile.yaml", data)
+//	crossing, err := file.Crossing("warehouse")
+//
+// Everything read is checked for its shape, and every problem is reported with file, line and column, all of them at
+// once (see [Problems]). No problem quotes a value: the file may be someone's secret.
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stile-project/stile"
+)
+
+// A File is a stile.yaml.
+type File struct {
+	Version   int                 `json:"version"` // always 1
+	Crossings map[string]Crossing `json:"crossings"`
+
+	name  string
+	names []string
+}
+
+// Names lists the crossings in the order of the file.
+func (f *File) Names() []string { return slices.Clone(f.names) }
+
+// Crossing finds a crossing by name. The empty name finds the only crossing of a file that has one. The error wraps
+// [stile.ErrMisuse] and says which names there are.
+func (f *File) Crossing(name string) (Crossing, error) {
+	if name == "" && len(f.names) == 1 {
+		name = f.names[0]
+	}
+	if c, ok := f.Crossings[name]; ok {
+		return c, nil
+	}
+	all := strings.Join(f.names[:min(len(f.names), 10)], ", ")
+	if len(f.names) > 10 {
+		all += ", …"
+	}
+	if name == "" {
+		return Crossing{}, fmt.Errorf("%w: %s has %d crossings, say which: %s", stile.ErrMisuse, f.name, len(f.names), all)
+	}
+	if near := nearest(name, slices.Collect(maps.Keys(f.Crossings))); near != "" {
+		return Crossing{}, fmt.Errorf("%w: %s has no crossing %q: did you mean %q?", stile.ErrMisuse, f.name, name, near)
+	}
+	return Crossing{}, fmt.Errorf("%w: %s has no crossing %q: it has %s", stile.ErrMisuse, f.name, name, all)
+}
+
+// A Crossing is one source and one target, each in another cloud.
+type Crossing struct {
+	Name string `json:"-"` // the key in stile.yaml, the AWS profile's name, or "external_account"
+	From From   `json:"from"`
+	To   To     `json:"to"`
+
+	// Origin is the path or URL that the crossing was read from, without credentials and query.
+	Origin string `json:"-"`
+
+	// Warnings say what was read and has no effect, one sentence each. A stile.yaml gives none: there it is an error.
+	Warnings []string `json:"-"`
+}
+
+// From is the workload's own identity. Exactly one field is set.
+type From struct {
+	AWS *FromAWS `json:"aws,omitempty"`
+	GCP *FromGCP `json:"gcp,omitempty"`
+}
+
+// FromAWS is an AWS identity, wherever the AWS SDK finds credentials. The zero FromAWS says nothing more.
+type FromAWS struct {
+	Profile    string      `json:"profile,omitempty"`     // of the AWS configuration files; empty: AWS_PROFILE, then "default"
+	Region     string      `json:"region,omitempty"`      // whose STS vouches for the identity; empty: the environment, then the machine's own
+	AssumeRole *AssumeRole `json:"assume_role,omitempty"` // the role to become first; nil: none
+	FIPS       bool        `json:"fips,omitempty"`        // use the region's sts-fips host
+
+	// External holds the metadata URLs of an external_account file; nil otherwise.
+	External *ExternalAWS `json:"external_account,omitempty"`
+}
+
+// AssumeRole is a role that the workload assumes within AWS before it crosses.
+type AssumeRole struct {
+	Role        string   `json:"role"`                   // arn:PARTITION:iam::ACCOUNT:role/NAME
+	SessionName string   `json:"session_name,omitempty"` // 2 to 64 of letters, digits and _+=,.@-
+	ExternalID  string   `json:"external_id,omitempty"`
+	Duration    Duration `json:"duration,omitempty"` // 15m to 12h; 0 leaves it to STS
+}
+
+// ExternalAWS is credential_source of an external_account file. Each URL is empty where the file gave none, and
+// points to the instance metadata address or a host that the caller allowed.
+type ExternalAWS struct {
+	RegionURL       string `json:"region_url,omitempty"`               // answers an availability zone
+	URL             string `json:"url,omitempty"`                      // answers the role's name; its credentials are one level below
+	VerificationURL string `json:"regional_cred_verification_url"`     // GetCallerIdentity at AWS STS; may hold {region}
+	IMDSv2TokenURL  string `json:"imdsv2_session_token_url,omitempty"` // empty: the metadata service is asked the old way, without a token
+}
+
+// FromGCP is a Google identity: the ID token of a service account, from the metadata server.
+type FromGCP struct {
+	Audience       string `json:"audience,omitempty"`        // what the ID token is made out to; the role's trust policy must want the same
+	ServiceAccount string `json:"service_account,omitempty"` // "default" or an e-mail that the machine carries; empty: "default"
+	Format         string `json:"format,omitempty"`          // "standard" or "full"; empty: the source's own choice
+}
+
+// To is the identity wanted in the other cloud. Exactly one field is set.
+type To struct {
+	GCP *ToGCP `json:"gcp,omitempty"`
+	AWS *ToAWS `json:"aws,omitempty"`
+}
+
+// ToGCP is a Google identity behind a workload identity pool.
+type ToGCP struct {
+	Provider       string   `json:"provider"`                  // projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER
+	ServiceAccount string   `json:"service_account,omitempty"` // whom to impersonate; empty: the federated identity itself
+	Delegates      []string `json:"delegates,omitempty"`       // service accounts on the way to ServiceAccount, in order
+	Scopes         []string `json:"scopes,omitempty"`          // empty: the target's own choice
+	Lifetime       Duration `json:"lifetime,omitempty"`        // of the impersonated access token, 1m to 12h; 0 leaves it to Google
+	IDToken        *IDToken `json:"id_token,omitempty"`        // nil: an access token
+	QuotaProject   string   `json:"quota_project,omitempty"`   // billed instead of the credential's own project
+	UniverseDomain string   `json:"universe_domain,omitempty"` // empty: googleapis.com
+
+	// TokenURL and ImpersonationURL come from an external_account file only. They point to Google, in the file's
+	// universe, or to a host that the caller allowed. Empty: Google's own.
+	TokenURL         string `json:"token_url,omitempty"`
+	ImpersonationURL string `json:"service_account_impersonation_url,omitempty"`
+}
+
+// IDToken asks for an ID token in place of an access token.
+type IDToken struct {
+	Audience     string `json:"audience"`
+	IncludeEmail bool   `json:"include_email,omitempty"` // put the service account's e-mail in the token
+}
+
+// ToAWS is an AWS role, assumed with a web identity token.
+type ToAWS struct {
+	Role        string   `json:"role"`                   // arn:PARTITION:iam::ACCOUNT:role/NAME
+	Region      string   `json:"region,omitempty"`       // whose STS is asked; empty: the environment decides
+	SessionName string   `json:"session_name,omitempty"` // 2 to 64 of letters, digits and _+=,.@-; empty: made from the identity
+	Duration    Duration `json:"duration,omitempty"`     // 15m to the role's maximum, at most 12h; 0 leaves it to STS
+	Policy      string   `json:"policy,omitempty"`       // a session policy in JSON, at most 2048 characters
+	PolicyARNs  []string `json:"policy_arns,omitempty"`  // managed policies that narrow the session, at most 10
+	FIPS        bool     `json:"fips,omitempty"`         // use the region's sts-fips host
+	STSEndpoint string   `json:"sts_endpoint,omitempty"` // an STS URL, at AWS or at a host that the caller allowed; empty: the region's own
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	sizeLimit  = 1 << 20 // bytes of a file
+	textLimit  = 2048    // bytes of one value: no setting may be longer
+	depthLimit = 32      // mappings and lists inside one another
+)
+
+type kind int
+
+const (
+	nothing kind = iota
+	truth
+	number
+	text
+	list
+	mapping
+)
+
+func (k kind) String() string {
+	return [...]string{"nothing", "true or false", "a number", "text", "a list", "a mapping"}[k]
+}
+
+type position struct {
+	file         string
+	line, column int
+}
+
+// A node is one value of a document, whatever the document was written in.
+type node struct {
+	kind   kind
+	at     position
+	key    string // the key it stands under, for messages
+	text   string // as written, for text, number and truth
+	items  []*node
+	fields []field
+}
+
+type field struct {
+	key   string
+	at    position // of the key
+	value *node
+}
+
+func (n *node) field(key string) (field, bool) {
+	for _, f := range n.fields {
+		if f.key == key {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+func (n *node) has(key string) bool {
+	_, ok := n.field(key)
+	return ok
+}
+
+// A setting is one key that a mapping may hold, and how its value is read.
+type setting struct {
+	key      string
+	required bool
+	read     func(*node)
+}
+
+func may(key string, read func(*node)) setting  { return setting{key, false, read} }
+func must(key string, read func(*node)) setting { return setting{key, true, read} }
+
+// A reader takes values out of nodes and collects what is wrong with them.
+type reader struct {
+	problems Problems
+	warnings []string
+	allow    ForeignPolicy
+	unknown  func(f field, known []string)
+}
+
+func newReader(allow ForeignPolicy) *reader {
+	r := &reader{allow: allow}
+	r.unknown = r.refuseUnknown
+	return r
+}
+
+func (r *reader) problem(at position, format string, args ...any) {
+	r.problems = append(r.problems, &Problem{at.file, at.line, at.column, fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	return r.problems.sorted()
+}
+
+func (r *reader) refuseUnknown(f field, known []string) {
+	if near := nearest(f.key, known); near != "" {
+		r.problem(f.at, "unknown key %q: did you mean %q?", f.key, near)
+		return
+	}
+	r.problem(f.at, "unknown key%s: remove it, known here are %s", shownKey(f.key), joined(known))
+}
+
+func (r *reader) warnUnknown(f field, _ []string) {
+	r.warnings = append(r.warnings, fmt.Sprintf("line %d: unknown field%s has no effect", f.at.line, shownKey(f.key)))
+}
+
+// mapping reads n with the given settings. It reports whether n is a mapping at all.
+func (r *reader) mapping(n *node, settings ...setting) bool {
+	if n.kind != mapping {
+		r.wrongKind(n, mapping)
+		return false
+	}
+	known := make(map[string]setting, len(settings))
+	keys := make([]string, len(settings))
+	for i, s := range settings {
+		known[s.key], keys[i] = s, s.key
+	}
+	first := make(map[string]position, len(n.fields))
+	for _, f := range n.fields {
+		s, ok := known[f.key]
+		if at, again := first[f.key]; again {
+			r.duplicate(f, at)
+			continue
+		}
+		first[f.key] = f.at
+		if !ok {
+			r.unknown(f, keys)
+			continue
+		}
+		s.read(f.value)
+	}
+	for _, s := range settings {
+		if _, ok := first[s.key]; s.required && !ok {
+			r.problem(n.at, "%s is missing: add it%s", s.key, under(n))
+		}
+	}
+	return true
+}
+
+func (r *reader) duplicate(f field, first position) {
+	r.problem(f.at, "duplicate key%s: it stands at line %d already, remove one", shownKey(f.key), first.line)
+}
+
+func under(n *node) string {
+	if n.key == "" {
+		return ""
+	}
+	return " under " + n.key
+}
+
+func joined(words []string) string {
+	var b bytes.Buffer
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" and ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(w)
+	}
+	return b.String()
+}
+
+func (r *reader) wrongKind(n *node, want kind) {
+	name := n.key
+	if name == "" {
+		name = "the file"
+	}
+	switch {
+	case n.kind == nothing && want == mapping:
+		r.problem(n.at, "%s has no value: write {} where nothing is to be said", name)
+	case n.kind == nothing:
+		r.problem(n.at, "%s has no value: give it %v or remove it", name, want)
+	case want == text && (n.kind == number || n.kind == truth):
+		r.problem(n.at, "%s: want text, not %v: put it in quotes", name, n.kind)
+	default:
+		r.problem(n.at, "%s: want %v, not %v", name, want, n.kind)
+	}
+}
+
+// textOf checks that n is text of bearable length.
+func (r *reader) textOf(n *node) (string, bool) {
+	if n.kind != text {
+		r.wrongKind(n, text)
+		return "", false
+	}
+	if len(n.text) > textLimit {
+		r.problem(n.at, "%s is too long: at most %d bytes", n.key, textLimit)
+		return "", false
+	}
+	return n.text, true
+}
+
+func (r *reader) text(dst *string, want shape) func(*node) {
+	return func(n *node) {
+		s, ok := r.textOf(n)
+		if !ok {
+			return
+		}
+		v, err := want(s)
+		if err != nil {
+			r.problem(n.at, "%s: %v", n.key, err)
+			return
+		}
+		*dst = v
+	}
+}
+
+// texts reads a list without repetitions of at least one text and at most limit.
+func (r *reader) texts(dst *[]string, limit int, want shape) func(*node) {
+	return func(n *node) {
+		switch {
+		case n.kind != list:
+			r.wrongKind(n, list)
+			return
+		case len(n.items) == 0:
+			r.problem(n.at, "%s is an empty list: remove it or fill it", n.key)
+		case len(n.items) > limit:
+			r.problem(n.at, "%s has %d entries: at most %d", n.key, len(n.items), limit)
+			return
+		}
+		seen := make(map[string]bool)
+		for _, item := range n.items {
+			var v string
+			r.text(&v, want)(item)
+			if v != "" && seen[v] {
+				r.problem(item.at, "%s: this entry stands there twice, remove one", n.key)
+			}
+			seen[v] = true
+			*dst = append(*dst, v)
+		}
+	}
+}
+
+func (r *reader) truth(dst *bool) func(*node) {
+	return func(n *node) {
+		if n.kind != truth {
+			r.wrongKind(n, truth)
+			return
+		}
+		*dst = n.text == "true"
+	}
+}
+
+func (r *reader) duration(dst *Duration, least, most time.Duration) func(*node) {
+	return func(n *node) {
+		if n.kind == number {
+			r.problem(n.at, `%s: want a duration such as "1h" or "45m", not a bare number: add its unit`, n.key)
+			return
+		}
+		s, ok := r.textOf(n)
+		if !ok {
+			return
+		}
+		var d Duration
+		if err := d.UnmarshalText([]byte(s)); err != nil {
+			r.problem(n.at, "%s: %v", n.key, err)
+			return
+		}
+		if d.Std() < least || d.Std() > most {
+			r.problem(n.at, "%s: want %v to %v", n.key, Duration(least), Duration(most))
+			return
+		}
+		*dst = d
+	}
+}
+
+// readable strips a byte order mark and refuses what no reader here takes: too much, nothing, not UTF-8, binary.
+func (r *reader) readable(name string, data []byte) ([]byte, bool) {
+	at := position{name, 1, 1}
+	if len(data) > sizeLimit {
+		r.problem(at, "the file is over %d MiB: it is no configuration", sizeLimit>>20)
+		return nil, false
+	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		r.problem(at, "the file is in UTF-16: save it as UTF-8")
+		return nil, false
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if len(bytes.TrimSpace(data)) == 0 {
+		r.problem(at, "the file is empty")
+		return nil, false
+	}
+	for i := 0; i < len(data); {
+		c, size := utf8.DecodeRune(data[i:])
+		if c == utf8.RuneError && size == 1 {
+			r.problem(positionAt(name, data, i), "not UTF-8 from here on: save the file as UTF-8")
+			return nil, false
+		}
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+			r.problem(positionAt(name, data, i), "a control character: this is no text file, or it is damaged")
+			return nil, false
+		}
+		i += size
+	}
+	return data, true
+}
+
+// positionAt counts lines and characters up to a byte of data.
+func positionAt(name string, data []byte, offset int) position {
+	before := data[:min(max(offset, 0), len(data))]
+	line := before[bytes.LastIndexByte(before, '\n')+1:]
+	return position{name, 1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(line)}
+}

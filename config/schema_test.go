@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// notInStileYAML are the fields that only an external_account file fills.
+var notInStileYAML = []string{"external_account", "token_url", "service_account_impersonation_url"}
+
+type schemaNode struct {
+	Ref                  string                 `json:"$ref"`
+	Defs                 map[string]*schemaNode `json:"$defs"`
+	Type                 string                 `json:"type"`
+	Properties           map[string]*schemaNode `json:"properties"`
+	AdditionalProperties any                    `json:"additionalProperties"`
+	Required             []string               `json:"required"`
+	Items                *schemaNode            `json:"items"`
+	Pattern              string                 `json:"pattern"`
+	Const                any                    `json:"const"`
+	Enum                 []any                  `json:"enum"`
+	MinItems, MaxItems   *int
+	MinLength, MaxLength *int
+	MinProperties        *int
+	MaxProperties        *int
+}
+
+func readSchema(t *testing.T) *schemaNode {
+	t.Helper()
+	root := new(schemaNode)
+	if err := json.Unmarshal(Schema(), root); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func (s *schemaNode) resolve(root *schemaNode) *schemaNode {
+	if s.Ref == "" {
+		return s
+	}
+	return root.Defs[strings.TrimPrefix(s.Ref, "#/$defs/")]
+}
+
+// The schema, the Go types and the reader know the same keys: the types are walked beside the schema here, and
+// TestSchemaAgreesWithParse shows that the reader takes a file with every one of them.
+func TestSchemaMatchesTypes(t *testing.T) {
+	t.Parallel()
+	root := readSchema(t)
+	compareKeys(t, root, root.Defs["crossing"], reflect.TypeFor[Crossing](), "crossing")
+	if diff := cmp.Diff([]string{"crossings", "version"}, slices.Sorted(maps.Keys(root.Properties))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func compareKeys(t *testing.T, root, s *schemaNode, typ reflect.Type, path string) {
+	t.Helper()
+	if s.AdditionalProperties != false {
+		t.Errorf("%s: the schema lets other keys pass", path)
+	}
+	var keys, required []string
+	for _, f := range reflect.VisibleFields(typ) {
+		key, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if key == "-" || slices.Contains(notInStileYAML, key) {
+			continue
+		}
+		keys = append(keys, key)
+		if options == "" {
+			required = append(required, key)
+		}
+		inner := f.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if sub := s.Properties[key]; sub != nil && inner.Kind() == reflect.Struct {
+			compareKeys(t, root, sub.resolve(root), inner, path+"."+key)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(keys)), slices.Sorted(maps.Keys(s.Properties))); diff != "" {
+		t.Errorf("%s: keys of the type (-) and of the schema (+):\n%s", path, diff)
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(required)), slices.Sorted(slices.Values(s.Required))); diff != "" {
+		t.Errorf("%s: required by the type (-) and by the schema (+):\n%s", path, diff)
+	}
+}
+
+func TestSchemaAgreesWithParse(t *testing.T) {
+	t.Parallel()
+	root := readSchema(t)
+	used := make(map[string]bool)
+	for _, test := range []struct {
+		name, data string
+		want       bool
+	}{
+		{"every key", full, true},
+		{"role", aws("        role: x\n"), false},
+		{"duration", aws(roleLine + "        duration: 1d\n"), false},
+		{"duration bare", aws(roleLine + "        duration: 3600\n"), false},
+		{"region", aws(roleLine + "        region: Ireland\n"), false},
+		{"unknown key", aws(roleLine + "        rgion: eu-west-1\n"), false},
+		{"format", both("{ gcp: { format: big } }", toAWS), false},
+		{"provider", gcp("        provider: projects/my-project/locations/global/workloadIdentityPools/pool-1/providers/aws-1\n"), false},
+		{"account", gcp(provLine + "        service_account: jo@example.com\n"), false},
+		{"scopes", gcp(provLine + "        scopes: []\n"), false},
+		{"scope", gcp(provLine + "        scopes: [cloud-platform]\n"), false},
+		{"two sources", both("{ aws: {}, gcp: {} }", toAWS), false},
+		{"no source", both("{}", toAWS), false},
+		{"version", "version: 2\ncrossings: { w: { from: { aws: {} }, to: " + toGCP + " } }\n", false},
+		{"no crossing", "version: 1\ncrossings: {}\n", false},
+	} {
+		r := newReader(ForeignPolicy{})
+		n := r.yaml(test.name, []byte(test.data))
+		if n == nil {
+			t.Fatalf("%s: not YAML", test.name)
+		}
+		complaint := root.check(root, n, "", used)
+		_, err := Parse(test.name, []byte(test.data))
+		if (complaint == "") != test.want || (err == nil) != test.want {
+			t.Errorf("%s: want valid=%v; schema says %q, Parse says %v", test.name, test.want, complaint, err)
+		}
+	}
+	for name, s := range root.Defs {
+		for key := range s.Properties {
+			if !used[name+"."+key] {
+				t.Errorf("no file here sets %s.%s", name, key)
+			}
+		}
+	}
+}
+
+// check is as much of a JSON schema validator as this schema needs. It answers what is wrong, or "".
+func (s *schemaNode) check(root *schemaNode, n *node, def string, used map[string]bool) string {
+	if s.Ref != "" {
+		def = strings.TrimPrefix(s.Ref, "#/$defs/")
+		return root.Defs[def].check(root, n, def, used)
+	}
+	is := map[string]kind{"object": mapping, "array": list, "string": text, "boolean": truth}
+	switch {
+	case s.Type != "" && n.kind != is[s.Type]:
+		return n.key + ": type"
+	case s.Const != nil && n.text != fmt.Sprint(s.Const):
+		return n.key + ": const"
+	case s.Enum != nil && !slices.Contains(s.Enum, any(n.text)):
+		return n.key + ": enum"
+	case s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(n.text):
+		return n.key + ": pattern"
+	case s.MinLength != nil && len(n.text) < *s.MinLength, s.MaxLength != nil && len(n.text) > *s.MaxLength:
+		return n.key + ": length"
+	case s.MinItems != nil && len(n.items) < *s.MinItems, s.MaxItems != nil && len(n.items) > *s.MaxItems:
+		return n.key + ": items"
+	case s.MinProperties != nil && len(n.fields) < *s.MinProperties, s.MaxProperties != nil && len(n.fields) > *s.MaxProperties:
+		return n.key + ": properties"
+	}
+	for _, key := range s.Required {
+		if !n.has(key) {
+			return n.key + ": required " + key
+		}
+	}
+	for _, item := range n.items {
+		if c := s.Items.check(root, item, "", used); c != "" {
+			return c
+		}
+	}
+	for _, f := range n.fields {
+		sub := s.Properties[f.key]
+		if sub == nil && s.AdditionalProperties != false {
+			sub = &schemaNode{Ref: "#/$defs/crossing"}
+		}
+		if sub == nil {
+			return f.key + ": unknown"
+		}
+		used[def+"."+f.key] = true
+		if c := sub.check(root, f.value, "", used); c != "" {
+			return c
+		}
+	}
+	return ""
+}
+
+// What a crossing prints as JSON is spelt in the words of stile.yaml and reads back.
+func TestCrossingPrintsAsItReads(t *testing.T) {
+	t.Parallel()
+	f, err := Parse("stile.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("stile.yaml", printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(f.Crossings, again.Crossings); diff != "" {
+		t.Error(diff)
+	}
+}
