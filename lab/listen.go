@@ -128,22 +128,43 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	s.inner.add(tls.Server(conn, s.tls))
 }
 
-// Client is an HTTP client for programs in this process: it trusts the lab's CA and resolves the clouds' hosts to it.
-func (s *Server) Client() *http.Client {
-	dialer := &net.Dialer{}
-	pool := s.pool()
-	return &http.Client{Transport: &http.Transport{
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
+// Client is an HTTP client for a workload at a place, in this process: it trusts the lab's CA, and resolves the clouds'
+// hosts and the place's link-local addresses to loopback. A nil place has no link-local addresses.
+func (s *Server) Client(p *Place) (*http.Client, error) {
+	plain := map[string]string{}
+	for _, name := range linkLocal {
+		handler, ok := p.handler(name)
+		if !ok {
+			continue
+		}
+		address, err := s.ServePlain(handler)
+		if err != nil {
+			return nil, err
+		}
+		plain[name+":80"] = address
+	}
+	return &http.Client{Transport: s.transport(plain)}, nil
+}
+
+func (s *Server) transport(plain map[string]string) *http.Transport {
+	config := &tls.Config{RootCAs: s.pool(), MinVersion: tls.VersionTLS12}
+	return &http.Transport{
+		TLSClientConfig: config,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dial := (&net.Dialer{}).DialContext
+			if real, ok := plain[address]; ok {
+				return dial(ctx, network, real)
+			}
+			host, port, err := net.SplitHostPort(address)
 			if err != nil {
 				return nil, err
 			}
-			if _, ok := s.world.handler(host); !ok {
+			if _, ok := s.world.handler(host); !ok || port != "443" {
 				return nil, &net.DNSError{Err: "no such host in the lab", Name: host, IsNotFound: true}
 			}
-			return (&tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: pool, ServerName: host, MinVersion: tls.VersionTLS12}}).DialContext(ctx, network, s.HTTPS)
+			return dial(ctx, network, s.HTTPS)
 		},
-	}}
+	}
 }
 
 func (s *Server) pool() *x509.CertPool {

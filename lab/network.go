@@ -18,13 +18,16 @@ type Place struct {
 	Container http.Handler // 169.254.170.2: credentials and task metadata of ECS
 }
 
+// linkLocal are the names and addresses that a place answers for, over plain http.
+var linkLocal = []string{"169.254.169.254", "metadata.google.internal", "169.254.170.2"}
+
 func (p *Place) handler(host string) (http.Handler, bool) {
 	if p == nil {
 		return nil, false
 	}
 	var h http.Handler
 	switch host {
-	case "169.254.169.254", "metadata.google.internal", "metadata.google.internal.", "fd00:ec2::254", "fd20:ce::254":
+	case "169.254.169.254", "metadata.google.internal":
 		h = p.Metadata
 	case "169.254.170.2":
 		h = p.Container

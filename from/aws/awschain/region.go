@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,26 +26,39 @@ const regionTimeout = 5 * time.Second
 // regionOf finds the region: the environment and the profile by the AWS SDK, then the ECS task's metadata, then the
 // instance's placement/region. Never a zone's name without its last letter: Local Zones are not named so.
 func regionOf(cfg aws.Config) func(context.Context) (string, error) {
+	var known atomic.Pointer[string] // a machine does not change its region
 	return func(ctx context.Context) (string, error) {
 		if cfg.Region != "" {
 			return cfg.Region, nil
 		}
-		tried := []string{"AWS_REGION and AWS_DEFAULT_REGION are unset, and so is the profile's region"}
-		if uri := os.Getenv("ECS_CONTAINER_METADATA_URI_V4"); uri != "" {
-			region, err := taskRegion(ctx, uri)
-			if err == nil {
-				return region, nil
-			}
-			tried = append(tried, "ECS task metadata: "+err.Error())
+		if region := known.Load(); region != nil {
+			return *region, nil
 		}
-		region, err := placementRegion(ctx, cfg)
+		region, err := searchRegion(ctx, cfg)
+		if err != nil {
+			return "", err
+		}
+		known.Store(&region)
+		return region, nil
+	}
+}
+
+func searchRegion(ctx context.Context, cfg aws.Config) (string, error) {
+	tried := []string{"AWS_REGION and AWS_DEFAULT_REGION are unset, and so is the profile's region"}
+	if uri := os.Getenv("ECS_CONTAINER_METADATA_URI_V4"); uri != "" {
+		region, err := taskRegion(ctx, uri)
 		if err == nil {
 			return region, nil
 		}
-		tried = append(tried, "instance metadata: "+err.Error())
-		return "", &stile.Error{Op: "find the AWS region", Hint: "set AWS_REGION",
-			Err: fmt.Errorf("%w: %s", stile.ErrNoIdentity, strings.Join(tried, "; "))}
+		tried = append(tried, "ECS task metadata: "+err.Error())
 	}
+	region, err := placementRegion(ctx, cfg)
+	if err == nil {
+		return region, nil
+	}
+	tried = append(tried, "instance metadata: "+err.Error())
+	return "", &stile.Error{Op: "find the AWS region", Hint: "set AWS_REGION",
+		Err: fmt.Errorf("%w: %s", stile.ErrNoIdentity, strings.Join(tried, "; "))}
 }
 
 func placementRegion(ctx context.Context, cfg aws.Config) (string, error) {
