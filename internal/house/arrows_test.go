@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package house_test
+
+import "testing"
+
+// everything is for rules that say what a package may link, and nothing else.
+var everything = []string{"..."}
+
+// awsCore is the AWS SDK's types, signer and STS client, with what these three link. The client is taken for its table
+// of regional endpoints and its answers' types. Reading configuration and finding credentials is not among it.
+var awsCore = []string{
+	"github.com/aws/aws-sdk-go-v2/aws/...", "github.com/aws/aws-sdk-go-v2/service/sts/...",
+	"github.com/aws/aws-sdk-go-v2/internal/...", "github.com/aws/aws-sdk-go-v2/service/internal/...", "github.com/aws/smithy-go/...",
+}
+
+// googleSDK is whatever Google publishes for programs that use its clouds.
+var googleSDK = []string{"cloud.google.com/go/...", "google.golang.org/api/...", "google.golang.org/grpc/...", "google.golang.org/genproto/...",
+	"google.golang.org/protobuf/...", "github.com/googleapis/...", "golang.org/x/oauth2/..."}
+
+var awsSDK = []string{"github.com/aws/..."}
+
+// arrows are which way the house's imports run.
+var arrows = []rule{
+	{
+		of: []string{"."}, never: everything,
+		why: "package stile is the words that all others share, so whatever it links, every user of any part links",
+	}, {
+		of: []string{"./from/..."}, never: []string{"./..."}, except: []string{".", "./from/...", "./internal/remote"},
+		why: "a source knows no target and no keeper: that makes n sources times m targets cost n + m",
+	}, {
+		of: []string{"./to/..."}, never: []string{"./..."}, except: []string{".", "./to/...", "./internal/remote"},
+		why: "a target knows no source and no keeper: that makes n sources times m targets cost n + m",
+	}, {
+		of: []string{"./keep"}, never: everything, except: []string{".", "golang.org/x/sync/..."},
+		why: "freshness is the same for every cloud, so the keeper links none; a store that needs a client is a package below keep",
+	}, {
+		of: []string{"./outlet"}, never: everything, except: []string{"."},
+		why: "an outlet writes a credential that it is given: it needs the words and no cloud",
+	}, {
+		of: []string{"./config"}, never: []string{"./...", "github.com/aws/...", "cloud.google.com/..."}, except: []string{"."},
+		why: "reading a file must not decide which cloud's libraries a program links",
+	}, {
+		of: []string{"./internal/remote"}, never: everything, except: []string{"."},
+		why: "every exchange goes through it, so whatever it links, both directions link",
+	}, {
+		of: []string{"./lab/..."}, never: []string{"./..."}, except: []string{"./lab/...", "./trust/..."},
+		why: "the lab shares no protocol code with what it tests: a mistake made twice the same way would cancel out",
+	}, {
+		of: []string{"./trust/aws/..."}, never: []string{"./..."}, except: []string{"./trust/aws/..."},
+		why: "a policy engine judges documents and requests: the lab and the doctor both stand on it, so it stands on neither",
+	}, {
+		of: []string{"./trust/gcp/..."}, never: []string{"./..."}, except: []string{"./trust/gcp/..."},
+		why: "a policy engine judges documents and requests: the lab and the doctor both stand on it, so it stands on neither",
+	},
+}
+
+// directions are what a program that uses one direction need not carry.
+var directions = []rule{
+	{
+		of: []string{"./from/aws"}, never: everything, except: append([]string{"."}, awsCore...),
+		why: "signing needs the AWS SDK's signer and its table of STS endpoints; finding credentials is from/aws/awschain, for callers who want it",
+	}, {
+		of: []string{"./to/aws"}, never: everything, except: append([]string{".", "./internal/remote"}, awsCore...),
+		why: "one unsigned request needs the table of STS endpoints; fitting into the AWS SDK is to/aws/awscreds, for callers who want it",
+	}, {
+		of: []string{"./from/gcp"}, never: everything, except: []string{".", "./internal/remote"},
+		why: "asking the metadata server needs the standard library alone",
+	}, {
+		of: []string{"./to/gcp"}, never: everything, except: []string{".", "./internal/remote"},
+		why: "Google's exchange needs the standard library alone; fitting into its libraries is to/gcp/googleauth and to/gcp/oauth2source, for callers who want it",
+	}, {
+		of: []string{"./from/aws/...", "./to/aws/..."}, never: googleSDK,
+		why: "what speaks to AWS carries no library of Google's",
+	}, {
+		of: []string{"./from/gcp/...", "./to/gcp/..."}, never: awsSDK,
+		why: "what speaks to Google Cloud carries no library of AWS's",
+	}, {
+		of: []string{"./cmd/stile"}, never: append([]string{"./lab/...", "go.opentelemetry.io/..."}, googleSDK...),
+		why: "the program ships as a sidecar, and is small because it speaks Google's protocols itself and leaves the lab at home",
+	},
+}
+
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	g := tree(t)
+	for _, r := range append(append([]rule{}, arrows...), directions...) {
+		for _, line := range r.broken(g) {
+			t.Error(line)
+		}
+	}
+}
