@@ -20,7 +20,10 @@ const maxObject = 64 << 20
 var bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // A bucket belongs to an account and lies in a region. There are no bucket policies: another account never gets in.
-type bucket struct{ account, region string }
+type bucket struct {
+	account, region string
+	created         time.Time
+}
 
 // AddBucket makes an empty bucket. Names are unique in the whole cloud.
 func (c *Cloud) AddBucket(accountID, name, region string) error {
@@ -41,7 +44,7 @@ func (c *Cloud) AddBucket(accountID, name, region string) error {
 	if err := c.objects.CreateBucket(name); err != nil {
 		return fmt.Errorf("adding bucket %q: %w", name, err)
 	}
-	c.buckets[name] = bucket{accountID, region}
+	c.buckets[name] = bucket{accountID, region, c.now()}
 	return nil
 }
 
@@ -80,6 +83,7 @@ type s3Call struct {
 	body        []byte // as sent, then with the chunks taken apart
 	entry       *journal.Entry
 	bucket, key string
+	account     string // the caller's
 }
 
 // ServeHTTP answers one request and writes one journal entry.
@@ -92,9 +96,7 @@ func (s *s3Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Status, e.Code, e.Message = f.Status, f.Code, f.Message
 		writeS3Error(w, r, f)
 	} else {
-		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		s.cloud.storage.ServeHTTP(status, call.inner())
-		e.Status = status.status
+		e.Status = call.serve(w)
 	}
 	s.cloud.journal.Add(*e)
 }

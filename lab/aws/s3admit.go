@@ -28,7 +28,7 @@ func (c *s3Call) admit() error {
 	if err != nil {
 		return err
 	}
-	c.entry.Caller = caller.who.arn
+	c.entry.Caller, c.account = caller.who.arn, caller.who.account
 	demands, err := c.demands()
 	if err != nil {
 		c.entry.Fail("the lab has this part of S3: %v", err)
@@ -223,5 +223,7 @@ func (c *s3Call) mayKnow(caller credential, ctx map[string][]string) error {
 		c.entry.Fail("the caller may know that there is no such key: only s3:ListBucket lets it")
 		return refuse(403, "AccessDenied", `User: %s is not authorized to perform: s3:ListBucket on resource: "%s" %s`, caller.who.arn, resource, v.why)
 	}
+	c.entry.Fail("key %.256q exists", c.key)
+	c.entry.Code = "NoSuchKey"
 	return nil
 }

@@ -33,23 +33,30 @@ func withFields(f *fault, pairs ...string) *fault {
 func writeS3Error(w http.ResponseWriter, r *http.Request, f *fault) {
 	id, host := newID("")[:16], randomBase64(48)
 	doc := s3Error{Code: f.Code, Message: f.Message, Request: id, Host: host}
+	w.Header().Set("X-Amz-Request-Id", id)
+	w.Header().Set("X-Amz-Id-2", host)
 	for _, x := range f.Extra {
 		doc.Extra = append(doc.Extra, s3Field{xml.Name{Local: x.Name}, x.Value})
 		if x.Name == "Region" {
 			w.Header().Set("X-Amz-Bucket-Region", x.Value)
 		}
 	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(f.Status)
+		return
+	}
+	writeS3(w, f.Status, doc)
+}
+
+func writeS3(w http.ResponseWriter, status int, doc any) {
 	body, err := xml.Marshal(doc)
 	if err != nil {
 		http.Error(w, "labaws: cannot write the answer", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	w.Header().Set("X-Amz-Request-Id", id)
-	w.Header().Set("X-Amz-Id-2", host)
 	w.Header().Set("Server", "AmazonS3")
-	w.WriteHeader(f.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(append([]byte(xml.Header), body...))
-	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append([]byte(xml.Header), body...))
 }

@@ -36,7 +36,7 @@ var (
 )
 
 // packedSpace is how much session policies and tags may come to once packed. AWS does not tell its own figure.
-const packedSpace = 2048
+const packedSpace = 1024
 
 // A sessionRequest is what a caller wants of the session, whichever action asks.
 type sessionRequest struct {
