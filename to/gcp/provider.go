@@ -14,7 +14,7 @@ import (
 type Provider struct{ name string }
 
 var (
-	providerName = regexp.MustCompile(`^projects/([^/]+)/locations/global/workloadIdentityPools/([a-z0-9-]{4,32})/providers/([a-z0-9-]{4,32})$`)
+	providerName = regexp.MustCompile(`^projects/([^/]+)/locations/global/workloadIdentityPools/([a-z0-9-]{1,32})/providers/([a-z0-9-]{1,32})$`)
 	digits       = regexp.MustCompile(`^[0-9]{1,19}$`)
 )
 
