@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -120,7 +121,7 @@ func readKey(entry map[string]any) (jose.JSONWebKey, error) {
 		return key, err
 	}
 	if err := key.UnmarshalJSON(text); err != nil {
-		return key, fmt.Errorf("not a JSON Web Key")
+		return key, errors.New("not a JSON Web Key")
 	}
 	return key, nil
 }

@@ -3,6 +3,7 @@
 package oidc
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -17,6 +18,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -257,6 +259,29 @@ type cutShort struct{}
 
 func (cutShort) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"issuer":"https://issuer.example","jwks_`)
+}
+
+// silent is a network on which every request waits until its caller gives up.
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestVerifyWaitsOnlySoLong(t *testing.T) {
+	t.Parallel()
+	token := mustSign(t, NewIssuer("https://issuer.example", fixedClock), someClaims)
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := Verifier{Net: silent{}}.Verify(t.Context(), "https://issuer.example", token)
+		if !errors.Is(err, ErrDiscovery) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want %v for the deadline", err, ErrDiscovery)
+		}
+		if waited := time.Since(start); waited != fetchTimeout {
+			t.Errorf("gave up after %v, want %v", waited, fetchTimeout)
+		}
+	})
 }
 
 func TestVerifyRefusesUnfitKeys(t *testing.T) {
