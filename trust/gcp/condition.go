@@ -3,6 +3,7 @@
 package gcptrust
 
 import (
+	"context"
 	"fmt"
 
 	"cel.dev/cel-go/cel"
@@ -45,7 +46,9 @@ func (r *Rules) Admits(assertion map[string]any, a Attributes) (bool, error) {
 	if r.condition == nil {
 		return true, nil
 	}
-	value, _, err := r.condition.program.Eval(variables(assertion, a))
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	value, _, err := evaluate(ctx, r.condition.program, variables(assertion, a))
 	if err != nil {
 		return false, fmt.Errorf("attribute condition: %w", err)
 	}

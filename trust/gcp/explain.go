@@ -3,6 +3,7 @@
 package gcptrust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,7 +30,9 @@ func (r *Rules) Explain(assertion map[string]any, a Attributes) string {
 	if admitted, _ := r.Admits(assertion, a); admitted {
 		return ""
 	}
-	_, details, err := r.condition.traced.Eval(variables(assertion, a))
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	_, details, err := evaluate(ctx, r.condition.traced, variables(assertion, a))
 	if _, stopped := errors.AsType[interpreter.EvalCancelledError](err); stopped || details == nil || details.State() == nil {
 		return fmt.Sprint("the condition could not be decided: ", err)
 	}

@@ -3,10 +3,12 @@
 package gcptrust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -15,11 +17,14 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 )
 
-// Bounds on one evaluation, in CEL's own units. The default AWS mapping costs under 20; a million is some tenths of a
-// second.
+// Bounds on evaluating. In CEL's own units the default AWS mapping costs under 20, and maxCost takes some hundredths of
+// a second. Regular expressions need a bound of their own: (x{0,1000}) written 300 times costs CEL little and Go minutes.
+// The deadline is for what CEL does not charge at all, such as failing over and over inside exists.
 const (
-	maxCost  = 200_000
-	maxItems = 100_000 // strings and list items alive at once
+	maxCost    = 100_000
+	maxItems   = 100_000 // strings and list items alive at once
+	maxProgram = 1_000   // instructions of one compiled regular expression; [a-z]{1,64} has 130
+	deadline   = 2 * time.Second
 )
 
 // The two environments never change once made, and making one is slow.
@@ -47,10 +52,20 @@ func language() []cel.EnvOption {
 	return []cel.EnvOption{
 		cel.EnableMacroCallTracking(), // so that an explanation shows has(…) as it was written
 		cel.ParserExpressionSizeLimit(MaxCondition),
+		cel.RegexProgramSizeLimit(maxProgram), // written out or put together as it runs
 		onString("extract", cel.StringType, []*cel.Type{cel.StringType}, cel.BinaryBinding(celExtract)),
 		onString("split", cel.ListType(cel.StringType), []*cel.Type{cel.StringType}, cel.BinaryBinding(celSplit)),
 		onString("lowerAscii", cel.StringType, nil, cel.UnaryBinding(celLowerASCII)),
 	}
+}
+
+// evaluate runs a program until it ends, exceeds a bound or ctx does.
+func evaluate(ctx context.Context, program cel.Program, vars map[string]any) (ref.Val, *cel.EvalDetails, error) {
+	value, details, err := program.ContextEval(ctx, vars)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil, fmt.Errorf("time limit exceeded: not done after %v", deadline)
+	}
+	return value, details, err
 }
 
 // bounds keep a hostile expression from hanging its evaluator.
@@ -63,6 +78,7 @@ func bounds() []cel.ProgramOption {
 		return &n
 	}
 	return []cel.ProgramOption{
+		cel.InterruptCheckFrequency(1),
 		cel.CostLimit(maxCost),
 		cel.MemoryLimit(maxItems),
 		cel.CostTrackerOptions(

@@ -17,6 +17,7 @@
 package gcptrust
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -155,8 +156,10 @@ func compile(env *cel.Env, expression string, limit int) (*cel.Ast, error) {
 func (r *Rules) Map(assertion map[string]any) (Attributes, error) {
 	a := Attributes{Custom: map[string]string{}}
 	vars := map[string]any{"assertion": orEmpty(assertion)}
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
 	for _, key := range r.keys {
-		value, _, err := r.mapping[key].Eval(vars)
+		value, _, err := evaluate(ctx, r.mapping[key], vars)
 		if err != nil {
 			return Attributes{}, fmt.Errorf("mapping %s: %w", key, err)
 		}

@@ -3,11 +3,13 @@
 package gcptrust
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -276,6 +278,31 @@ func TestHostileExpressionsAreStopped(t *testing.T) {
 				t.Errorf("explained as %q", why)
 			}
 		})
+	}
+}
+
+func TestLargeRegularExpressionsAreRefused(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("(x{0,1000})", 20)
+	if _, err := Compile(DefaultAWS(), "assertion.arn.matches('"+large+"')"); err == nil || !strings.Contains(err.Error(), "exceeds limit") {
+		t.Errorf("written out: got %v, want it to exceed the limit", err)
+	}
+	r := mustCompile(t, DefaultAWS(), "assertion.arn.matches(assertion.pattern)")
+	if _, err := r.Admits(map[string]any{"arn": "x", "pattern": large}, Attributes{}); err == nil || !strings.Contains(err.Error(), "exceeds limit") {
+		t.Errorf("from a claim: got %v, want it to exceed the limit", err)
+	}
+}
+
+// Failing costs nothing in CEL and exists carries on, so time is what ends this.
+func TestEvaluationEndsWithItsDeadline(t *testing.T) {
+	t.Parallel()
+	r := mustCompile(t, DefaultAWS(), "assertion.groups.exists(g, 'x'.matches(assertion.pattern))")
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	vars := variables(map[string]any{"groups": slicesOf("g", 500), "pattern": "x{1000}y{1000}"}, Attributes{})
+	_, _, err := evaluate(ctx, r.condition.program, vars)
+	if err == nil || !strings.Contains(err.Error(), "time limit exceeded") {
+		t.Errorf("got %v, want the time limit to be exceeded", err)
 	}
 }
 
