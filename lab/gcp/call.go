@@ -55,11 +55,9 @@ func (c *Cloud) serve(service, operation string, do func(*call) (answer, error))
 		if err != nil {
 			a = refused(err)
 		}
+		a = a.ranged(r)
 		q.entry.Status, q.entry.Code, q.entry.Message = a.status, a.code, a.message
-		if q.entry.Status == http.StatusOK && !a.modified.IsZero() && r.Header.Get("Range") != "" {
-			q.entry.Status = http.StatusPartialContent
-		}
-		c.journal.Add(q.entry)
+		c.journal.Add(q.entry) // first, so that whoever has the answer finds the entry
 		a.write(w, r)
 	})
 }
@@ -71,14 +69,31 @@ func refused(err error) answer {
 	return apiError(http.StatusInternalServerError, "Internal error encountered.")
 }
 
+// ranged cuts a download down to what the request's range and conditions ask for.
+func (a answer) ranged(r *http.Request) answer {
+	if a.modified.IsZero() {
+		return a
+	}
+	page := &pageWriter{header: a.header, status: http.StatusOK}
+	http.ServeContent(page, r, "", a.modified, bytes.NewReader(a.body))
+	return answer{status: page.status, header: page.header, body: page.body.Bytes()}
+}
+
+// A pageWriter keeps what a handler writes.
+type pageWriter struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (p *pageWriter) Header() http.Header         { return p.header }
+func (p *pageWriter) WriteHeader(status int)      { p.status = status }
+func (p *pageWriter) Write(b []byte) (int, error) { return p.body.Write(b) }
+
 func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	for name, values := range a.header {
 		header[name] = values
-	}
-	if !a.modified.IsZero() {
-		http.ServeContent(w, r, "", a.modified, bytes.NewReader(a.body))
-		return
 	}
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
@@ -167,4 +182,16 @@ func clip(s string, n int) string {
 		}
 		return r
 	}, s)
+}
+
+// spell writes a duration as people do: 1h, not 1h0m0s.
+func spell(d time.Duration) string {
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

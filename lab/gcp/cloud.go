@@ -51,6 +51,7 @@ type Cloud struct {
 	functions   map[string]*function // by host and path
 	bindings    []binding
 	tokens      map[string]accessToken
+	forgetAt    int // how many tokens there are when the old ones are next looked for
 
 	writing sync.Mutex // one upload or delete at a time, so that a precondition and the write it guards are one step
 }

@@ -3,7 +3,6 @@
 package labgcp
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,14 +138,3 @@ func (o ownKeys) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.ServeHTTP(page, r)
 	return &http.Response{StatusCode: page.status, Header: page.header, Body: io.NopCloser(&page.body), Request: r}, nil
 }
-
-// A pageWriter keeps what a handler writes.
-type pageWriter struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (p *pageWriter) Header() http.Header         { return p.header }
-func (p *pageWriter) WriteHeader(status int)      { p.status = status }
-func (p *pageWriter) Write(b []byte) (int, error) { return p.body.Write(b) }

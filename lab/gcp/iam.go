@@ -122,7 +122,19 @@ func (q *call) permitted(who string, members []string, permission string, resour
 	case pending:
 		q.entry.Fail("%s was granted %s on %s moments ago, and the grant has not spread yet", who, permission, resources[0])
 	default:
-		q.entry.Fail("no role on %s gives %s to %s", resources[0], permission, who)
+		q.entry.Fail("no role on %s gives %s to %s%s", resources[0], permission, who, q.others(permission, resources))
 	}
 	return ok
+}
+
+// others names a member that does have the permission: beside the caller's own name, it mostly shows the mistake.
+func (c *Cloud) others(permission string, resources []string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.bindings {
+		if slices.Contains(resources, b.resource) && slices.Contains(roles[b.role].permissions, permission) {
+			return fmt.Sprintf("; %s is granted to %s, which is somebody else", b.role, clip(b.member, 250))
+		}
+	}
+	return ""
 }

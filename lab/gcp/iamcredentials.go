@@ -197,11 +197,11 @@ func (q *call) generateAccessToken(req *credentialsRequest) (answer, error) {
 	if longest := q.longestLife(req.target.Email); req.life > longest {
 		text := fmt.Sprintf("Access tokens for service account %s can not have lifetimes of more than 1 hour. Use the Org Policy Constraint "+
 			"constraints/iam.allowServiceAccountCredentialLifetimeExtension to allow up to 12 hours.", req.target.Email)
-		return answer{}, q.refuse(apiError(http.StatusBadRequest, text), "a life of %s is asked for; %s is the most", req.life, longest)
+		return answer{}, q.refuse(apiError(http.StatusBadRequest, text), "a life of %s is asked for; %s is the most", spell(req.life), spell(longest))
 	}
 	expires := q.now.Add(req.life)
 	text := q.accountToken(req.target, req.scope, q.now, req.life)
-	q.entry.OK("an access token of %s is given out for %s, with the scopes %s", req.target.Email, req.life, listed(req.scope))
+	q.entry.OK("an access token of %s is given out for %s, with the scopes %s", req.target.Email, spell(req.life), listed(req.scope))
 	// Whole seconds: a fraction would break Python's reader, and rounding up would promise too much.
 	return jsonAnswer(http.StatusOK, map[string]string{
 		"accessToken": text,

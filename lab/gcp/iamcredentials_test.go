@@ -85,6 +85,9 @@ func TestImpersonationRefusesMissingBinding(t *testing.T) {
 			}
 			got := w.credentials(w.federated(), "generateAccessToken", tokenBody)
 			w.wantAPI(got, http.StatusForbidden, "PERMISSION_DENIED", denied)
+			if why := w.lastFailure(); strings.Contains(grant.member, "arn:aws:iam") && !strings.Contains(why, grant.member+", which is somebody else") {
+				t.Errorf("the journal does not show the binding that misses: %s", why)
+			}
 			if got.field(t, "error.details.0.reason") != "IAM_PERMISSION_DENIED" {
 				t.Errorf("the details do not say IAM_PERMISSION_DENIED: %s", got.body)
 			}

@@ -78,15 +78,15 @@ func (q *call) checkTimes(claims map[string]any) (time.Time, error) {
 		return time.Time{}, q.refuse(oauthError(http.StatusBadRequest, invalidGrant, "The iat and exp claims of the ID Token must be numbers."), "iat or exp is no number of seconds")
 	case issued.After(q.now):
 		return time.Time{}, q.refuse(oauthError(http.StatusBadRequest, invalidGrant, fmt.Sprintf("ID Token issued at %d is issued in the future.", issued.Unix())),
-			"the token was issued %s from now", issued.Sub(q.now).Round(time.Second))
+			"the token was issued %s from now", spell(issued.Sub(q.now)))
 	case q.now.Sub(issued) > maxIssuedAgo:
 		return time.Time{}, q.refuse(oauthError(http.StatusBadRequest, invalidGrant, fmt.Sprintf("ID Token issued at %d is stale to sign-in.", issued.Unix())),
-			"the token was issued %s ago; 24 h are accepted", q.now.Sub(issued).Round(time.Second))
+			"the token was issued %s ago; 24 h are accepted", spell(q.now.Sub(issued)))
 	case !q.now.Before(expires):
 		return time.Time{}, q.refuse(oauthError(http.StatusBadRequest, invalidGrant, fmt.Sprintf("ID Token expired at %d.", expires.Unix())),
-			"the token expired %s ago", q.now.Sub(expires).Round(time.Second))
+			"the token expired %s ago", spell(q.now.Sub(expires)))
 	}
-	q.entry.OK("the token was issued %s ago and is good for another %s", q.now.Sub(issued).Round(time.Second), expires.Sub(q.now).Round(time.Second))
+	q.entry.OK("the token was issued %s ago and is good for another %s", spell(q.now.Sub(issued)), spell(expires.Sub(q.now)))
 	return expires, nil
 }
 

@@ -121,7 +121,7 @@ func (q *call) checkAssertion(claims map[string]any) error {
 	if !issuedOK || !expiresOK || !q.reasonable(issued, expires) {
 		return q.refuse(oauthError(http.StatusBadRequest, invalidGrant, textShort), "the JWT's iat and exp do not enclose now within an hour")
 	}
-	q.entry.OK("the JWT is made out to this endpoint and good for another %s", expires.Sub(q.now).Round(time.Second))
+	q.entry.OK("the JWT is made out to this endpoint and good for another %s", spell(expires.Sub(q.now)))
 	return nil
 }
 

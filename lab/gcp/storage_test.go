@@ -78,6 +78,9 @@ func TestObjectDownload(t *testing.T) {
 				r.Header.Set("Range", c.ranges)
 			}
 			got := w.want(w.send(r), c.status)
+			if entries := w.journal.Take(); entries[len(entries)-1].Status != c.status {
+				t.Errorf("the journal has the status %d, want %d", entries[len(entries)-1].Status, c.status)
+			}
 			if c.body != "" && got.body != c.body {
 				t.Errorf("got %q, want %q", got.body, c.body)
 			}

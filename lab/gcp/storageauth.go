@@ -140,7 +140,7 @@ func (q *call) authorizeIn(name, permission string, object bool) error {
 	return q.authorize(access{permission: permission, bucket: b.name, project: b.project, object: object})
 }
 
-// known reports whether every query parameter that would change the answer's meaning is one that is honoured.
+// unknownParameter refuses a precondition that is not emulated: to ignore it would be to break its promise.
 func (q *call) unknownParameter(known ...string) error {
 	for name := range q.r.URL.Query() {
 		if strings.HasPrefix(name, "if") && !slices.Contains(known, name) {

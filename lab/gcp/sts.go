@@ -297,7 +297,7 @@ func (q *call) introspect() (answer, error) {
 		return jsonAnswer(http.StatusOK, map[string]any{"active": false}), nil
 	}
 	q.entry.Caller = token.principal
-	q.entry.OK("the token is in force for another %s", token.expires.Sub(q.now).Round(time.Second))
+	q.entry.OK("the token is in force for another %s", spell(token.expires.Sub(q.now)))
 	return jsonAnswer(http.StatusOK, map[string]any{
 		"active":     true,
 		"iss":        "https://sts.googleapis.com/",

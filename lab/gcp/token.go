@@ -42,8 +42,9 @@ func (c *Cloud) mint(kind string, t accessToken) string {
 	text := "ya29." + kind + "." + randomText(96)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.tokens) >= 1024 {
+	if len(c.tokens) >= c.forgetAt {
 		c.forgetOld(t.issued)
+		c.forgetAt = max(1024, 2*len(c.tokens)) // so that forgetting costs each token little, however many live
 	}
 	c.tokens[text] = t
 	return text
@@ -78,7 +79,7 @@ func (c *Cloud) lookup(text string, now time.Time) (accessToken, *credentialErro
 	case !ok:
 		return accessToken{}, &credentialError{reason: "ACCESS_TOKEN_TYPE_UNSUPPORTED", check: "the bearer token is none that Google gave out"}
 	case !now.Before(t.expires):
-		return accessToken{}, &credentialError{reason: "ACCESS_TOKEN_EXPIRED", check: fmt.Sprintf("the token of %s expired %s ago", t.principal, now.Sub(t.expires).Round(time.Second))}
+		return accessToken{}, &credentialError{reason: "ACCESS_TOKEN_EXPIRED", check: fmt.Sprintf("the token of %s expired %s ago", t.principal, spell(now.Sub(t.expires)))}
 	case t.pool != "" && !c.poolUsable(t.pool):
 		// A disabled provider stops new exchanges only; a disabled pool stops its tokens too, until it is enabled again.
 		return accessToken{}, &credentialError{reason: "ACCESS_TOKEN_REVOKED", check: "the token's workload identity pool is disabled or deleted"}
@@ -110,7 +111,7 @@ func (q *call) bearer() (accessToken, *credentialError) {
 		return accessToken{}, failed
 	}
 	q.entry.Caller = token.principal
-	q.entry.OK("the bearer token is one Google gave to %s, good for another %s", token.principal, token.expires.Sub(q.now).Round(time.Second))
+	q.entry.OK("the bearer token is one Google gave to %s, good for another %s", token.principal, spell(token.expires.Sub(q.now)))
 	return token, nil
 }
 
