@@ -42,13 +42,16 @@ func (p ForeignPolicy) universe(s string) (string, error) {
 	if s == googleUniverse || slices.Contains(p.AllowHosts, s) {
 		return s, nil
 	}
-	if !hostName.MatchString(s) {
+	if len(s) > 253 || !domainName.MatchString(s) {
 		return "", errors.New("want a domain such as googleapis.com")
 	}
 	return "", fmt.Errorf("%s is not %s: allow that host by name if you trust it", s, googleUniverse)
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+var (
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+	domainName = regexp.MustCompile(`^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+$`)
+)
 
 // webURL reads a URL of https or http without the parts that hide where it leads.
 func webURL(s string) (*url.URL, error) {
