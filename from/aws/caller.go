@@ -109,6 +109,9 @@ func noCredentials(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("gave up waiting: %w", context.Cause(ctx))}
 	}
+	if e, ok := errors.AsType[*stile.Error](err); ok {
+		return e // whoever gave the credentials knows better
+	}
 	return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, err),
 		Hint: "stile whoami shows where this workload's AWS identity was looked for"}
 }

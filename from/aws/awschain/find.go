@@ -5,8 +5,11 @@
 package awschain
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 
 	"github.com/stile-project/stile"
 	fromaws "github.com/stile-project/stile/from/aws"
@@ -101,31 +105,46 @@ func assume(cfg *aws.Config, r AssumeRole) error {
 		return &stile.Error{Op: "assume a role first", Err: fmt.Errorf("%w: %q is not a role ARN", stile.ErrMisuse, r.Role),
 			Hint: "write arn:aws:iam::ACCOUNT:role/NAME"}
 	}
-	find := regionOf(*cfg)
-	region := cfg.Region
-	first := cfg.Copy()
+	first, region := cfg.Copy(), regionOf(*cfg)
 	cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-		if region == "" {
-			found, err := find(ctx)
-			if err != nil {
-				return aws.Credentials{}, err
-			}
-			first.Region = found
+		found, err := region(ctx)
+		if err != nil {
+			return aws.Credentials{}, err
 		}
-		return stscreds.NewAssumeRoleProvider(sts.NewFromConfig(first), r.Role, func(in *stscreds.AssumeRoleOptions) {
-			in.RoleSessionName = "stile"
-			if r.SessionName != "" {
-				in.RoleSessionName = r.SessionName
-			}
-			if r.ExternalID != "" {
-				in.ExternalID = aws.String(r.ExternalID)
-			}
-			if r.Duration != 0 {
-				in.Duration = r.Duration
-			}
-		}).Retrieve(ctx)
+		client := sts.NewFromConfig(first, func(o *sts.Options) { o.Region = found })
+		creds, err := stscreds.NewAssumeRoleProvider(client, r.Role, r.options).Retrieve(ctx)
+		if err != nil {
+			return aws.Credentials{}, r.refused(err)
+		}
+		return creds, nil
 	}))
 	return nil
+}
+
+func (r AssumeRole) options(o *stscreds.AssumeRoleOptions) {
+	o.RoleSessionName = cmp.Or(r.SessionName, "stile")
+	if r.ExternalID != "" {
+		o.ExternalID = aws.String(r.ExternalID)
+	}
+	if r.Duration != 0 {
+		o.Duration = r.Duration
+	}
+}
+
+// refused tells AWS's no from having nothing to ask with.
+func (r AssumeRole) refused(err error) error {
+	var answer smithy.APIError
+	var status interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answer) || !errors.As(err, &status) {
+		return err
+	}
+	e := &stile.Error{Op: "assume a role first", Cloud: "AWS STS", Status: status.HTTPStatusCode(), Code: answer.ErrorCode(), Message: answer.ErrorMessage(),
+		Sent: []slog.Attr{slog.String("role", r.Role)}, Err: stile.ErrRefused,
+		Hint: "let the role's trust policy name this workload's role, and allow that sts:AssumeRole; mind an external id"}
+	if e.Status >= 500 || answer.ErrorCode() == "Throttling" {
+		e.Err = stile.ErrTemporary
+	}
+	return e
 }
 
 func fips(cfg aws.Config) bool {
