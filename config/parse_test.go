@@ -204,6 +204,8 @@ func TestParseRefuses(t *testing.T) {
 		{"local zone", aws(roleLine + "        region: us-west-2-lax-1a\n"), "8:17: region: this is an availability zone: name its region, such as eu-west-1"},
 		{"region name", aws(roleLine + "        region: Ireland\n"), "8:17: region: want a region such as eu-west-1"},
 		{"other partition", aws(roleLine + "        region: cn-north-1\n"), "8:17: region: it lies in the partition aws-cn and the role in another: change one"},
+		{"source in other partition", both("{ aws: { region: us-gov-west-1, assume_role: { role: arn:aws:iam::111122223333:role/r } } }", toGCP), "4:28: region: it lies in the partition aws-us-gov and the role in another: change one"},
+		{"too many keys", strings.Repeat("k: v\n", keyLimit+1), "20001:2: too many keys: split the file"},
 		{"policy of other partition", aws(roleLine + "        policy_arns: [arn:aws-cn:iam::aws:policy/P]\n"), "8:23: policy_arns: the policy is of another partition than the role: use one of aws"},
 		{"session name", aws(roleLine + "        session_name: a b\n"), "8:23: session_name: want 2 to 64 letters, digits and _+=,.@-"},
 		{"duration as number", aws(roleLine + "        duration: 3600\n"), `8:19: duration: want a duration such as "1h" or "45m", not a bare number: add its unit`},

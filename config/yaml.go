@@ -56,26 +56,18 @@ func (y yamlReader) at(t *token.Token) position {
 
 // plain refuses, before anything is built from it, what the parser would take too long over and what is not wanted.
 func (y yamlReader) plain(tokens token.Tokens) bool {
-	depth, entries, line := 0, 0, 0
-	content := false
+	depth, entries, line, content := 0, 0, 0, false
 	columns := make(map[int]int)
 	for _, t := range tokens {
 		if t.Position.Line != line {
 			line, entries = t.Position.Line, 0
 		}
-		reason := ""
+		reason := unwanted[t.Type]
 		switch t.Type {
-		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			reason = "anchors, aliases and merges are not read here: write the value out"
-		case token.TagType, token.DirectiveType:
-			reason = "tags and directives are not read here: remove it"
-		case token.MappingKeyType:
-			reason = `"?" keys are not read here: write "key: value"`
 		case token.DocumentHeaderType:
 			if content {
 				reason = "a second document begins: keep one in a file"
 			}
-			content = true
 		case token.MappingStartType, token.SequenceStartType:
 			depth++
 		case token.MappingEndType, token.SequenceEndType:
@@ -83,11 +75,11 @@ func (y yamlReader) plain(tokens token.Tokens) bool {
 		case token.SequenceEntryType:
 			entries++
 		case token.MappingValueType:
-			if t.Prev != nil {
+			if depth == 0 && t.Prev != nil {
 				columns[t.Prev.Position.Column]++
-			}
-			if depth == 0 && t.Prev != nil && columns[t.Prev.Position.Column] > keyLimit {
-				reason = "too many keys: split the file"
+				if columns[t.Prev.Position.Column] > keyLimit {
+					reason = "too many keys: split the file"
+				}
 			}
 		}
 		if depth > depthLimit || entries > depthLimit {
@@ -100,6 +92,16 @@ func (y yamlReader) plain(tokens token.Tokens) bool {
 		content = content || t.Type != token.CommentType
 	}
 	return true
+}
+
+// unwanted is the part of YAML that is refused wherever it stands.
+var unwanted = map[token.Type]string{
+	token.AnchorType:     "anchors, aliases and merges are not read here: write the value out",
+	token.AliasType:      "anchors, aliases and merges are not read here: write the value out",
+	token.MergeKeyType:   "anchors, aliases and merges are not read here: write the value out",
+	token.TagType:        "tags and directives are not read here: remove it",
+	token.DirectiveType:  "tags and directives are not read here: remove it",
+	token.MappingKeyType: `"?" keys are not read here: write "key: value"`,
 }
 
 // malformed says where YAML breaks off, and why as far as that can be said without the parser's own words, some of
