@@ -97,6 +97,9 @@ func exchange(req *http.Request, h http.Handler) (*http.Response, error) {
 
 func asReceived(req *http.Request) *http.Request {
 	received := req.Clone(req.Context())
+	if received.Method == "" {
+		received.Method = http.MethodGet // as net/http's own transport reads it
+	}
 	received.URL = &url.URL{Path: req.URL.Path, RawPath: req.URL.RawPath, RawQuery: req.URL.RawQuery}
 	if received.URL.Path == "" {
 		received.URL.Path = "/"
