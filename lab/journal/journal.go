@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package journal records what each emulated cloud was asked and what it checked before it answered, so that a person
 // watching the lab sees why a request passed or failed.
 package journal
