@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // An Input is a file's content under the name that messages call it by. An absent file has no Data.
@@ -124,9 +126,9 @@ func (a awsFiles) crossing(n *node) Crossing {
 	from, to := new(FromGCP), new(ToAWS)
 	a.otherSource(n)
 	a.mapping(n,
-		may("role_arn", a.text(&to.Role, roleARN)),
-		may("region", a.text(&to.Region, region)),
-		may("role_session_name", a.text(&to.SessionName, sessionName)),
+		may("role_arn", a.text(&to.Role, shape.RoleARN)),
+		may("region", a.text(&to.Region, shape.Region)),
+		may("role_session_name", a.text(&to.SessionName, shape.SessionName)),
 		may("duration_seconds", a.secondsText(&to.Duration)),
 		may("use_fips_endpoint", a.truthText(&to.FIPS)),
 		may("stile_audience", a.text(&from.Audience, audience)),

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 const (
@@ -200,7 +202,7 @@ func (r *reader) textOf(n *node) (string, bool) {
 	return n.text, true
 }
 
-func (r *reader) text(dst *string, want shape) func(*node) {
+func (r *reader) text(dst *string, want shape.Shape) func(*node) {
 	return func(n *node) {
 		s, ok := r.textOf(n)
 		if !ok {
@@ -216,7 +218,7 @@ func (r *reader) text(dst *string, want shape) func(*node) {
 }
 
 // texts reads a list without repetitions of at least one text and at most limit.
-func (r *reader) texts(dst *[]string, limit int, want shape) func(*node) {
+func (r *reader) texts(dst *[]string, limit int, want shape.Shape) func(*node) {
 	return func(n *node) {
 		switch {
 		case n.kind != list:

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // The lifetime that an external_account file may ask for. Source: AIP-4117, token_lifetime_seconds.
@@ -64,7 +66,7 @@ func (r *reader) externalAccount(root *node) Crossing {
 			universe = u
 		}
 	}
-	url := func(service string) shape { return r.allow.google(service, universe) }
+	url := func(service string) shape.Shape { return r.allow.google(service, universe) }
 	read := r.mapping(root,
 		must("type", r.fixed("external_account")),
 		must("audience", r.text(&to.Provider, externalAudience)),
@@ -77,7 +79,7 @@ func (r *reader) externalAccount(root *node) Crossing {
 		may("service_account_impersonation", func(n *node) {
 			r.mapping(n, may("token_lifetime_seconds", r.seconds(&to.Lifetime, externalLifetimeLeast, externalLifetimeMost)))
 		}),
-		may("quota_project_id", r.text(&to.QuotaProject, quotaProject)),
+		may("quota_project_id", r.text(&to.QuotaProject, shape.Project)),
 		may("client_id", r.refused("an OAuth client has no part in a workload's crossing: remove client_id and client_secret")),
 		may("client_secret", r.refused("a stored secret, which a workload's crossing does without: remove client_id and client_secret")),
 		may("workforce_pool_user_project", r.refused("it belongs to workforce pools, which sign in people: remove it")),
@@ -122,7 +124,7 @@ func externalAudience(s string) (string, error) {
 	if !strings.Contains(s, "//iam.googleapis.com/") {
 		return "", errors.New("want //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER")
 	}
-	return provider(s)
+	return shape.Provider(s)
 }
 
 var otherTokenTypes = map[string]bool{
@@ -219,7 +221,7 @@ func (r *reader) impersonated(to *ToGCP, root *node) {
 		r.problem(f.value.at, "%s: want the path /v1/projects/-/serviceAccounts/EMAIL:generateAccessToken", f.key)
 		return
 	}
-	email, err := serviceAccount(m[1])
+	email, err := shape.ServiceAccount(m[1])
 	if err != nil {
 		r.problem(f.value.at, "%s: the service account in it: %v", f.key, err)
 		return

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // A ForeignPolicy says which hosts a file may name beside the clouds' own. A file from elsewhere may have been written
@@ -99,7 +101,7 @@ func (p ForeignPolicy) endpoint(s string, own func(host string) bool, whose stri
 }
 
 // google checks a URL of one of Google's services in a universe.
-func (p ForeignPolicy) google(service, universe string) shape {
+func (p ForeignPolicy) google(service, universe string) shape.Shape {
 	own := func(host string) bool { return isGoogle(host, service, universe) }
 	return func(s string) (string, error) {
 		u, err := p.endpoint(s, own, "that of Google's "+service)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // checkProblems holds every error to its form: Problems, each with a text, in a file, at a place of the file.
@@ -94,7 +96,7 @@ func FuzzExternalAccount(f *testing.F) {
 				t.Errorf("%s passed", raw)
 			}
 		}
-		if _, err := provider(to.Provider); err != nil {
+		if _, err := shape.Provider(to.Provider); err != nil {
 			t.Errorf("provider: %v", err)
 		}
 	})
@@ -114,7 +116,7 @@ func FuzzAWSProfile(f *testing.F) {
 			checkProblems(t, err, append(config, credentials...))
 			return
 		}
-		if _, err := roleARN(c.To.AWS.Role); err != nil {
+		if _, err := shape.RoleARN(c.To.AWS.Role); err != nil {
 			t.Errorf("role: %v", err)
 		}
 		again, err := read()

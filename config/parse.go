@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 var crossingName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -146,7 +148,7 @@ func (r *reader) fromAWS(n *node) *FromAWS {
 	f := new(FromAWS)
 	r.mapping(n,
 		may("profile", r.text(&f.Profile, profileName)),
-		may("region", r.text(&f.Region, region)),
+		may("region", r.text(&f.Region, shape.Region)),
 		may("assume_role", func(n *node) { f.AssumeRole = r.assumeRole(n) }),
 		may("fips", r.truth(&f.FIPS)),
 	)
@@ -159,9 +161,9 @@ func (r *reader) fromAWS(n *node) *FromAWS {
 func (r *reader) assumeRole(n *node) *AssumeRole {
 	a := new(AssumeRole)
 	r.mapping(n,
-		must("role", r.text(&a.Role, roleARN)),
-		may("session_name", r.text(&a.SessionName, sessionName)),
-		may("external_id", r.text(&a.ExternalID, externalID)),
+		must("role", r.text(&a.Role, shape.RoleARN)),
+		may("session_name", r.text(&a.SessionName, shape.SessionName)),
+		may("external_id", r.text(&a.ExternalID, shape.ExternalID)),
 		may("duration", r.duration(&a.Duration, sessionLeast, sessionMost)),
 	)
 	return a
@@ -180,13 +182,13 @@ func (r *reader) fromGCP(n *node) *FromGCP {
 func (r *reader) toGCP(n *node) *ToGCP {
 	t := new(ToGCP)
 	r.mapping(n,
-		must("provider", r.text(&t.Provider, provider)),
-		may("service_account", r.text(&t.ServiceAccount, serviceAccount)),
-		may("delegates", r.texts(&t.Delegates, listLimit, serviceAccount)),
-		may("scopes", r.texts(&t.Scopes, listLimit, scope)),
+		must("provider", r.text(&t.Provider, shape.Provider)),
+		may("service_account", r.text(&t.ServiceAccount, shape.ServiceAccount)),
+		may("delegates", r.texts(&t.Delegates, listLimit, shape.ServiceAccount)),
+		may("scopes", r.texts(&t.Scopes, listLimit, shape.Scope)),
 		may("lifetime", r.duration(&t.Lifetime, lifetimeLeast, lifetimeMost)),
 		may("id_token", func(n *node) { t.IDToken = r.idToken(n) }),
-		may("quota_project", r.text(&t.QuotaProject, quotaProject)),
+		may("quota_project", r.text(&t.QuotaProject, shape.Project)),
 		may("universe_domain", r.text(&t.UniverseDomain, r.allow.universe)),
 	)
 	for _, key := range []string{"delegates", "lifetime", "id_token"} {
@@ -214,12 +216,12 @@ func (r *reader) idToken(n *node) *IDToken {
 func (r *reader) toAWS(n *node) *ToAWS {
 	t := new(ToAWS)
 	r.mapping(n,
-		must("role", r.text(&t.Role, roleARN)),
-		may("region", r.text(&t.Region, region)),
-		may("session_name", r.text(&t.SessionName, sessionName)),
+		must("role", r.text(&t.Role, shape.RoleARN)),
+		may("region", r.text(&t.Region, shape.Region)),
+		may("session_name", r.text(&t.SessionName, shape.SessionName)),
 		may("duration", r.duration(&t.Duration, sessionLeast, sessionMost)),
-		may("policy", r.text(&t.Policy, sessionPolicy)),
-		may("policy_arns", r.texts(&t.PolicyARNs, policyARNLimit, policyARN)),
+		may("policy", r.text(&t.Policy, shape.SessionPolicy)),
+		may("policy_arns", r.texts(&t.PolicyARNs, policyARNLimit, shape.PolicyARN)),
 		may("fips", r.truth(&t.FIPS)),
 		may("sts_endpoint", r.text(&t.STSEndpoint, r.allow.stsEndpoint)),
 	)

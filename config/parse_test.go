@@ -176,7 +176,7 @@ func TestParseRefuses(t *testing.T) {
 		{"provider short", gcp("        provider: pool-1/aws-1\n"), "7:19: provider: want projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"},
 		{"provider elsewhere", gcp("        provider: projects/1/locations/eu/workloadIdentityPools/pool-1/providers/aws-1\n"), "7:19: provider: want locations/global: workload identity pools stand nowhere else"},
 		{"provider workforce", gcp("        provider: locations/global/workforcePools/pool-1/providers/aws-1\n"), "7:19: provider: this is a workforce pool, which signs in people: name a workload identity pool provider"},
-		{"pool id", gcp("        provider: projects/1/locations/global/workloadIdentityPools/Pool/providers/aws-1\n"), "7:19: provider: want 4 to 32 lower-case letters, digits and hyphens for the pool and for the provider"},
+		{"pool id", gcp("        provider: projects/1/locations/global/workloadIdentityPools/Pool/providers/aws-1\n"), "7:19: provider: want up to 32 lower-case letters, digits and hyphens for the pool and for the provider"},
 		{"person's e-mail", gcp(provLine + "        service_account: jo@example.com\n"), "8:26: service_account: this is not the e-mail of a service account: want NAME@PROJECT.iam.gserviceaccount.com"},
 		{"unique id", gcp(provLine + "        service_account: '104857600000000000001'\n"), "8:26: service_account: this is the service account's number: use its e-mail"},
 		{"e-mail in capitals", gcp(provLine + "        service_account: A@my-project.iam.gserviceaccount.com\n"), "8:26: service_account: write the service account's e-mail in lower case and without spaces"},

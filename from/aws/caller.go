@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 const (
@@ -119,9 +120,10 @@ func noCredentials(ctx context.Context, err error) error {
 // Endpoint is the regional STS endpoint that GetCallerIdentity is signed for, with the query and no path, as Google
 // asks for it. The region's partition decides the domain.
 func Endpoint(ctx context.Context, region string, fips bool) (*url.URL, error) {
-	if !legalRegion(region) {
-		return nil, &stile.Error{Op: "find the STS endpoint", Hint: "set AWS_REGION to a name such as eu-west-1",
-			Err: fmt.Errorf("%w: %q is not an AWS region name", stile.ErrMisuse, region)}
+	// A malformed region could smuggle another host into the endpoint.
+	if _, err := shape.Region(region); err != nil {
+		return nil, &stile.Error{Op: "find the STS endpoint", Hint: "set AWS_REGION",
+			Err: fmt.Errorf("%w: AWS region %.40q: %w", stile.ErrMisuse, region, err)}
 	}
 	found, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, sts.EndpointParameters{
 		Region: aws.String(region), UseFIPS: aws.Bool(fips), UseDualStack: aws.Bool(false), UseGlobalEndpoint: aws.Bool(false),
@@ -132,14 +134,6 @@ func Endpoint(ctx context.Context, region string, fips bool) (*url.URL, error) {
 	u := found.URI
 	u.Path, u.RawQuery = "", query
 	return &u, nil
-}
-
-// legalRegion keeps a region from smuggling another host into the endpoint.
-func legalRegion(region string) bool {
-	if region == "" || len(region) > 32 {
-		return false
-	}
-	return strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && region[0] != '-' && region[len(region)-1] != '-'
 }
 
 type signedRequest struct {

@@ -202,7 +202,7 @@ func TestSubjectTokenRefusesBadSettings(t *testing.T) {
 		"zero Caller":       {&fromaws.Caller{}, provider, stile.ErrMisuse, "no Credentials"},
 		"no audience":       {&fromaws.Caller{Credentials: fixed(example), Region: region}, "", stile.ErrMisuse, "no audience"},
 		"empty region":      {&fromaws.Caller{Credentials: fixed(example), Region: fromaws.FixedRegion("")}, provider, stile.ErrMisuse, `""`},
-		"host in region":    {&fromaws.Caller{Credentials: fixed(example), Region: fromaws.FixedRegion("evil.example/?")}, provider, stile.ErrMisuse, "not an AWS region"},
+		"host in region":    {&fromaws.Caller{Credentials: fixed(example), Region: fromaws.FixedRegion("evil.example/?")}, provider, stile.ErrMisuse, "want a region"},
 		"no credentials":    {&fromaws.Caller{Credentials: failing, Region: region}, provider, stile.ErrNoIdentity, "no EC2 IMDS role"},
 		"empty credentials": {&fromaws.Caller{Credentials: empty, Region: region}, provider, stile.ErrNoIdentity, "empty"},
 	}

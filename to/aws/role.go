@@ -7,12 +7,10 @@ package toaws
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/internal/remote"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // DefaultAudience is the audience that most AWS trust policies name.
@@ -72,8 +71,7 @@ func (r *Role) CacheKey() stile.Key {
 // Exchange calls AssumeRoleWithWebIdentity.
 func (r *Role) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
 	const op = "assume the role by web identity"
-	role, err := r.check()
-	if err != nil {
+	if err := r.check(); err != nil {
 		return stile.Credential{}, &stile.Error{Op: "read the AWS target", Err: err}
 	}
 	endpoint, err := r.endpoint(ctx)
@@ -104,7 +102,7 @@ func (r *Role) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Cr
 		return stile.Credential{}, q.Malformed(res, err.Error())
 	}
 	if cred.Session.AccountID == "" {
-		cred.Session.AccountID = role.account
+		cred.Session.AccountID = accountOf(r.ARN)
 	}
 	return cred, nil
 }
@@ -139,54 +137,56 @@ func (r *Role) endpoint(ctx context.Context) (string, error) {
 	return strings.TrimSuffix(found.URI.String(), "/") + "/", nil
 }
 
-type roleARN struct{ account string }
-
-var (
-	roleShape    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}):role/[\x21-\x7e]{1,576}$`)
-	regionShape  = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$`)
-	sessionShape = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	policyShape  = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\x21-\x7e]{1,576}$`)
-)
-
-func (r *Role) check() (roleARN, error) {
-	m := roleShape.FindStringSubmatch(r.ARN)
-	bad := func(format string, args ...any) (roleARN, error) {
-		return roleARN{}, fmt.Errorf("%w: "+format, append([]any{stile.ErrMisuse}, args...)...)
+// check finds what is missing or malformed before any cloud is asked.
+func (r *Role) check() error {
+	bad := func(what, value string, err error) error {
+		return fmt.Errorf("%w: %s %.200q: %w", stile.ErrMisuse, what, value, err)
 	}
-	switch {
-	case m == nil:
-		return bad("role %.200q: want arn:aws:iam::ACCOUNT:role/NAME", r.ARN)
-	case r.Region == "" && r.Endpoint == "":
-		return bad("no region for STS: name one, such as eu-west-1")
-	case r.Region != "" && !regionShape.MatchString(r.Region):
-		return bad("region %.40q: want a name such as eu-west-1", r.Region)
-	case r.SessionName != "" && !sessionShape.MatchString(r.SessionName):
-		return bad("session name %.80q: want 2 to 64 letters, digits or _+=,.@-", r.SessionName)
-	case r.Duration != 0 && (r.Duration < 15*time.Minute || r.Duration > 12*time.Hour || r.Duration%time.Second != 0):
-		return bad("duration %s: want whole seconds from 15m to 12h", r.Duration)
-	case len(r.Policy) > 2048:
-		return bad("session policy of %d characters: at most 2048", len(r.Policy))
-	case r.Policy != "" && !json.Valid([]byte(r.Policy)):
-		return bad("the session policy is not JSON")
-	case len(r.PolicyARNs) > 10:
-		return bad("%d session policy ARNs: at most 10", len(r.PolicyARNs))
+	if _, err := shape.RoleARN(r.ARN); err != nil {
+		return bad("role", r.ARN, err)
 	}
-	for _, arn := range r.PolicyARNs {
-		if !policyShape.MatchString(arn) {
-			return bad("session policy ARN %.200q: want arn:aws:iam::ACCOUNT:policy/NAME", arn)
+	if r.Region == "" && r.Endpoint == "" {
+		return fmt.Errorf("%w: no region for STS: name one, such as eu-west-1", stile.ErrMisuse)
+	}
+	for _, field := range []struct {
+		what, value string
+		shape       shape.Shape
+	}{
+		{"region", r.Region, shape.Region}, {"session name", r.SessionName, shape.SessionName},
+	} {
+		if _, err := field.shape(field.value); field.value != "" && err != nil {
+			return bad(field.what, field.value, err)
 		}
 	}
-	return roleARN{account: m[1]}, nil
+	if r.Duration != 0 && (r.Duration < 15*time.Minute || r.Duration > 12*time.Hour || r.Duration%time.Second != 0) {
+		return fmt.Errorf("%w: duration %s: want whole seconds from 15m to 12h", stile.ErrMisuse, r.Duration)
+	}
+	return r.checkPolicies()
+}
+
+func (r *Role) checkPolicies() error {
+	if _, err := shape.SessionPolicy(r.Policy); r.Policy != "" && err != nil {
+		return fmt.Errorf("%w: the session policy: %w", stile.ErrMisuse, err)
+	}
+	if len(r.PolicyARNs) > 10 {
+		return fmt.Errorf("%w: %d session policy ARNs: at most 10", stile.ErrMisuse, len(r.PolicyARNs))
+	}
+	for _, arn := range r.PolicyARNs {
+		if _, err := shape.PolicyARN(arn); err != nil {
+			return fmt.Errorf("%w: session policy ARN %.200q: %w", stile.ErrMisuse, arn, err)
+		}
+	}
+	return nil
 }
 
 // SessionName makes a legal RoleSessionName of whom a token speaks for: CloudTrail shows it beside the role.
 // It is "stile" where nothing legal is left.
 func SessionName(subject string) string {
 	name := strings.Map(func(c rune) rune {
-		if c < 0x80 && sessionShape.MatchString(string(c)+string(c)) {
-			return c
+		if _, err := shape.SessionName(string(c) + string(c)); err != nil {
+			return '-'
 		}
-		return '-'
+		return c
 	}, subject)
 	name = strings.Trim(name, "-")
 	if len(name) > 64 {

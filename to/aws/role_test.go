@@ -155,7 +155,7 @@ func TestAWSRefuses(t *testing.T) {
 		"no such role":      {func(r *toaws.Role) { r.ARN = "arn:aws:iam::" + stage.Account + ":role/gone" }, 403, "AccessDenied", "no such role"},
 		"role of a service": {func(r *toaws.Role) { r.ARN = stage.Role }, 403, "AccessDenied", "trust policy"},
 		"over the maximum":  {func(r *toaws.Role) { r.Duration = 2 * time.Hour }, 400, "ValidationError", "maximum session duration"},
-		"policy not IAM":    {func(r *toaws.Role) { r.Policy = `{"a":1}` }, 400, "MalformedPolicyDocument", ""},
+		"policy not IAM":    {func(r *toaws.Role) { r.Policy = `{"Statement":1}` }, 400, "MalformedPolicyDocument", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

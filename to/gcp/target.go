@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // CloudPlatform is the scope that covers all of Google Cloud; IAM alone then decides.
@@ -97,8 +98,8 @@ func (t *AccessToken) check() error {
 		return err
 	}
 	for _, scope := range t.scopes() {
-		if scope == "" || strings.ContainsAny(scope, " \t\r\n") {
-			return fmt.Errorf("%w: scope %q: want one scope without spaces", stile.ErrMisuse, scope)
+		if _, err := shape.Scope(scope); err != nil {
+			return fmt.Errorf("%w: scope %.200q: %w", stile.ErrMisuse, scope, err)
 		}
 	}
 	if t.ServiceAccount == "" {
@@ -164,13 +165,14 @@ func (t *IDToken) check() error {
 	return checkAccounts(t.ServiceAccount, t.Delegates)
 }
 
+// checkAccounts keeps an e-mail from becoming another path at IAM Credentials.
 func checkAccounts(account string, delegates []string) error {
-	if err := checkEmail("service account", account); err != nil {
-		return err
+	if _, err := shape.ServiceAccount(account); err != nil {
+		return fmt.Errorf("%w: service account %.200q: %w", stile.ErrMisuse, account, err)
 	}
 	for _, d := range delegates {
-		if err := checkEmail("delegate", d); err != nil {
-			return err
+		if _, err := shape.ServiceAccount(d); err != nil {
+			return fmt.Errorf("%w: delegate %.200q: %w", stile.ErrMisuse, d, err)
 		}
 	}
 	return nil

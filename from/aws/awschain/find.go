@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/stile-project/stile"
 	fromaws "github.com/stile-project/stile/from/aws"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // Options narrow the search. The zero Options search as the AWS SDKs do.
@@ -101,9 +101,8 @@ func load(ctx context.Context, o Options) (aws.Config, error) {
 }
 
 func assume(cfg *aws.Config, r AssumeRole) error {
-	if !strings.HasPrefix(r.Role, "arn:") || !strings.Contains(r.Role, ":role/") {
-		return &stile.Error{Op: "assume a role first", Err: fmt.Errorf("%w: %q is not a role ARN", stile.ErrMisuse, r.Role),
-			Hint: "write arn:aws:iam::ACCOUNT:role/NAME"}
+	if _, err := shape.RoleARN(r.Role); err != nil {
+		return &stile.Error{Op: "assume a role first", Err: fmt.Errorf("%w: role %.200q: %w", stile.ErrMisuse, r.Role, err)}
 	}
 	first, region := cfg.Copy(), regionOf(*cfg)
 	cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
