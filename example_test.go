@@ -196,6 +196,54 @@ func ExampleError() {
 	// refused: true - worth another try: false
 }
 
+// The lab goes wrong when told to.
+func Example_faults() {
+	ctx, client := onEC2()
+	source, err := awschain.Find(ctx, awschain.Options{Client: client})
+	check(err)
+	tokens := keep.New(stile.Cross(source, &togcp.AccessToken{Provider: provider, Client: client}))
+
+	scene.World.Faults.Add(lab.Fault{Host: "sts.googleapis.com", Times: 1, Status: http.StatusServiceUnavailable, RetryAfter: 3})
+	_, err = tokens.Credential(ctx)
+	var e *stile.Error
+	fmt.Println(errors.As(err, &e), errors.Is(err, stile.ErrTemporary), e.RetryAfter)
+
+	scene.World.SkewAWS(20 * time.Minute)
+	_, err = tokens.Credential(ctx)
+	fmt.Println(errors.Is(err, stile.ErrRefused))
+
+	scene.World.SkewAWS(0)
+	_, err = tokens.Credential(ctx)
+	fmt.Println(err)
+	// Output:
+	// true true 3s
+	// true
+	// <nil>
+}
+
+// The lab in a test of your own: a network for the workload, and a journal of what each cloud checked.
+func Example_lab() {
+	forget()
+
+	scene, err := stage.Set(lab.Options{})
+	check(err)
+	client := &http.Client{Transport: scene.World.Network(scene.EC2)}
+	source, err := awschain.Find(context.Background(), awschain.Options{Client: client})
+	check(err)
+	tokens := keep.New(stile.Cross(source, &togcp.AccessToken{Provider: stage.Provider, Client: client}))
+	_, err = tokens.Credential(context.Background())
+	check(err)
+
+	for _, entry := range scene.World.Journal.Take() {
+		if entry.Service == "STS" {
+			fmt.Println(entry.Cloud, entry.Service, entry.Operation, entry.Status)
+		}
+	}
+	// Output:
+	// AWS STS GetCallerIdentity 200
+	// Google Cloud STS token exchange 200
+}
+
 // scene is the lab in which all examples play.
 var scene *stage.Stage
 
