@@ -70,7 +70,7 @@ func watchSources(t *testing.T) {
 func raise(t *testing.T, programs string) *lab {
 	t.Helper()
 	scratch, file := t.TempDir(), filepath.Join(t.TempDir(), "lab.env")
-	cmd := exec.Command(filepath.Join(programs, "stile-lab"), "up", "--env-file", file) //nolint:noctx // it is interrupted, not killed
+	cmd := exec.Command(filepath.Join(programs, "stile-lab"), "up", "--env-file", file)
 	cmd.Env = []string{"TMPDIR=" + scratch}
 	said, err := cmd.StderrPipe()
 	if err != nil {
