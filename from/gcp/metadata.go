@@ -6,7 +6,6 @@ package fromgcp
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/jwt"
 	"github.com/stile-project/stile/internal/remote"
 )
 
@@ -74,16 +74,11 @@ func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.Sub
 	if err != nil {
 		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Err: fmt.Errorf("%w: what %s gave is no ID token: %w", stile.ErrTemporary, cloud, err)}
 	}
-	expires := time.Unix(claims.Expires, 0)
-	if left := expires.Sub(m.now()); left < floor {
+	if left := claims.Expires.Sub(m.now()); left < floor {
 		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Hint: "check this machine's clock",
-			Err: fmt.Errorf("%w: the token's expiry %s is %s away", stile.ErrTemporary, expires.UTC().Format(time.RFC3339), left.Round(time.Second))}
+			Err: fmt.Errorf("%w: the token's expiry %s is %s away", stile.ErrTemporary, claims.Expires.UTC().Format(time.RFC3339), left.Round(time.Second))}
 	}
-	subject := claims.Email
-	if subject == "" {
-		subject = claims.Subject
-	}
-	return stile.SubjectToken{Value: stile.NewSecret(raw), Type: stile.TokenTypeIDToken, Subject: subject, Expires: expires}, nil
+	return stile.SubjectToken{Value: stile.NewSecret(raw), Type: stile.TokenTypeIDToken, Subject: claims.Name(), Expires: claims.Expires}, nil
 }
 
 // An Identity is what the metadata server says of this workload.
@@ -201,28 +196,14 @@ func (m *Metadata) now() time.Time {
 	return m.Clock()
 }
 
-type claims struct {
-	Subject string `json:"sub"`
-	Email   string `json:"email"`
-	Expires int64  `json:"exp"`
-}
-
 // unverified reads the claims that name the token. Nothing is decided by them; the far side verifies.
-func unverified(raw string) (claims, error) {
-	parts := strings.Split(raw, ".")
-	if len(parts) != 3 {
-		return claims{}, errors.New("not three parts")
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+func unverified(raw string) (jwt.Claims, error) {
+	c, err := jwt.Unverified(raw)
 	if err != nil {
-		return claims{}, errors.New("its claims are not base64url")
+		return jwt.Claims{}, err
 	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return claims{}, errors.New("its claims are not the JSON of an ID token")
-	}
-	if c.Expires <= 0 || c.Subject == "" {
-		return claims{}, errors.New("it has no exp or no sub")
+	if c.Expires.IsZero() || c.Subject == "" {
+		return jwt.Claims{}, errors.New("it has no exp or no sub")
 	}
 	return c, nil
 }
