@@ -62,7 +62,7 @@ func (e *Error) Error() string {
 		b.WriteString(")")
 	}
 	// With an answer at hand the bare kind would only repeat it.
-	if e.Err != nil && (e.Status == 0 || (e.Err != ErrRefused && e.Err != ErrTemporary)) {
+	if bare := e.Err == ErrRefused || e.Err == ErrTemporary; e.Err != nil && (e.Status == 0 || !bare) { //nolint:errorlint // a wrapped kind has more to say
 		b.WriteString(": " + e.Err.Error())
 	}
 	return b.String()
