@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -13,12 +14,12 @@ import (
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/from/aws/awschain"
 	fromgcp "github.com/stile-project/stile/from/gcp"
-	"github.com/stile-project/stile/keep"
 	toaws "github.com/stile-project/stile/to/aws"
 	togcp "github.com/stile-project/stile/to/gcp"
 )
 
-// obtain makes the crossing and waits for its credential.
+// obtain makes the crossing once. A keeper would detach the exchange from ctx for the sake of its other callers; here
+// there are none, and the step that is under way when the time is up can say so itself.
 func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credential, error) {
 	source, err := p.source(ctx, c.From)
 	if err != nil {
@@ -28,12 +29,20 @@ func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credenti
 	if err != nil {
 		return stile.Credential{}, err
 	}
-	return keep.New(stile.Cross(source, target)).Credential(ctx)
+	cred, err := stile.Cross(source, target).Credential(ctx)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	if !cred.Expires.After(time.Now()) {
+		return stile.Credential{}, &stile.Error{Op: "use the credential", Hint: "check this machine's clock",
+			Err: fmt.Errorf("%w: it expired at %s, before it arrived", stile.ErrTemporary, cred.Expires.UTC().Format(time.RFC3339))}
+	}
+	return cred, nil
 }
 
 func (p *program) source(ctx context.Context, from config.From) (stile.Source, error) {
 	if from.GCP != nil {
-		return p.metadata(*from.GCP), nil
+		return p.metadata(*from.GCP)
 	}
 	options, err := p.awsOptions(*from.AWS)
 	if err != nil {
@@ -43,12 +52,16 @@ func (p *program) source(ctx context.Context, from config.From) (stile.Source, e
 }
 
 // metadata is where the vendors' own libraries look for it: GCE_METADATA_HOST, else the link-local address.
-func (p *program) metadata(from config.FromGCP) *fromgcp.Metadata {
+func (p *program) metadata(from config.FromGCP) (*fromgcp.Metadata, error) {
+	host := p.env("GCE_METADATA_HOST")
+	if u, err := url.Parse("http://" + host + "/"); host != "" && (err != nil || u.Host != host) {
+		return nil, misuse("find the metadata server", "GCE_METADATA_HOST is neither HOST nor HOST:PORT")
+	}
 	account := from.ServiceAccount
 	if account == "default" {
 		account = ""
 	}
-	return &fromgcp.Metadata{Host: p.env("GCE_METADATA_HOST"), Account: account, Format: from.Format}
+	return &fromgcp.Metadata{Host: host, Account: account, Format: from.Format}, nil
 }
 
 func (p *program) awsOptions(from config.FromAWS) (awschain.Options, error) {
@@ -81,9 +94,13 @@ func (p *program) target(c config.Crossing) (stile.Target, error) {
 		return nil, err
 	}
 	if to := c.To.AWS; to != nil {
+		endpoint, err := p.stsEndpoint(to.STSEndpoint)
+		if err != nil {
+			return nil, err
+		}
 		return &toaws.Role{
 			ARN: to.Role, Region: p.region(to.Region), WebAudience: c.From.GCP.Audience, SessionName: to.SessionName, Duration: time.Duration(to.Duration),
-			Policy: to.Policy, PolicyARNs: to.PolicyARNs, FIPS: to.FIPS, Endpoint: cmp.Or(to.STSEndpoint, p.env("AWS_ENDPOINT_URL_STS")), Client: client,
+			Policy: to.Policy, PolicyARNs: to.PolicyARNs, FIPS: to.FIPS, Endpoint: endpoint, Client: client,
 		}, nil
 	}
 	to := c.To.GCP
@@ -94,6 +111,18 @@ func (p *program) target(c config.Crossing) (stile.Target, error) {
 	}
 	return &togcp.AccessToken{Provider: to.Provider, ServiceAccount: to.ServiceAccount, Delegates: to.Delegates, Scopes: to.Scopes,
 		Lifetime: time.Duration(to.Lifetime), Endpoints: endpoints, Client: client}, nil
+}
+
+// stsEndpoint is the crossing's own, or that of the variable which AWS SDKs read.
+func (p *program) stsEndpoint(named string) (string, error) {
+	fromEnv := p.env("AWS_ENDPOINT_URL_STS")
+	if named != "" || fromEnv == "" {
+		return named, nil
+	}
+	if u, err := url.Parse(fromEnv); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return "", misuse("find the STS endpoint", "AWS_ENDPOINT_URL_STS is not a URL: want https://HOST")
+	}
+	return fromEnv, nil
 }
 
 // region is the first that is named: by the crossing, then by either of the variables that AWS SDKs read.

@@ -5,6 +5,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +14,7 @@ import (
 )
 
 func (p *program) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check configuration files", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "config", Short: "Check configuration files", Example: "  stile config check", Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(p.configCheckCommand())
 	return cmd
@@ -21,54 +23,68 @@ func (p *program) configCommand() *cobra.Command {
 func (p *program) configCheckCommand() *cobra.Command {
 	var allowHosts []string
 	cmd := &cobra.Command{
-		Use:   "check [FILE]",
+		Use:   "check [LOCATION]",
 		Short: "Read a stile.yaml or an external_account file strictly, and ask no cloud",
+		Long: `Read a stile.yaml or an external_account file strictly, and ask no cloud what it thinks of it. Every problem is shown
+with its line and column. LOCATION is a path, s3://, gs:// or https://; without one it is $STILE_CONFIG, then stile.yaml here, then
+stile/stile.yaml in the user's configuration folder.`,
 		Example: `  stile config check
   stile config check /etc/stile/stile.yaml
   stile config check s3://my-bucket/credential.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			location := cmp.Or(p.env("STILE_CONFIG"), p.defaultConfig())
+			where := cmp.Or(p.env("STILE_CONFIG"), p.defaultConfig())
 			if len(args) > 0 {
-				location = args[0]
+				where = args[0]
 			}
-			if location == "" {
+			if where == "" {
 				return misuse("check the configuration", "there is no stile.yaml here: name a file")
 			}
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
-			data, err := p.read(ctx, location)
+			data, err := p.read(ctx, where)
 			if err != nil {
 				return err
 			}
-			return p.check(location, data, allowHosts)
+			good, err := p.check(where, data, config.ForeignPolicy{AllowHosts: allowHosts})
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(p.stdout, good)
+			return err
 		},
 	}
-	cmd.Flags().StringSliceVar(&allowHosts, "allow-host", nil, "let a credential file name this host outside the clouds' own domains")
+	cmd.Flags().StringSliceVar(&allowHosts, "allow-host", nil, "let the file name this `HOST` or HOST:PORT outside the clouds' own domains")
+	under(whichCrossing, cmd.Flags(), "allow-host")
 	return cmd
 }
 
-func (p *program) check(location string, data []byte, allowHosts []string) error {
+// check says what a good file describes.
+func (p *program) check(where string, data []byte, policy config.ForeignPolicy) (string, error) {
 	if config.Sniff(data) != config.KindStile {
-		c, err := config.ParseExternalAccount(location, data, config.ForeignPolicy{AllowHosts: allowHosts})
+		c, err := config.ParseExternalAccount(where, data, policy)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for _, w := range c.Warnings {
-			p.warn("%s: %s", location, w)
+			p.warn("%s: %s", shown(where), w)
 		}
-		_, err = fmt.Fprintf(p.stdout, "%s: good: %s\n", location, describe(c))
-		return err
+		return fmt.Sprintf("%s: good: %s\n", shown(where), describe(c)), nil
 	}
-	file, err := config.ParseAllowing(location, data, config.ForeignPolicy{AllowHosts: allowHosts})
+	file, err := config.ParseAllowing(where, data, policy)
 	if err != nil {
-		return err
+		return "", err
 	}
-	fmt.Fprintf(p.stdout, "%s: good: %d crossings\n", location, len(file.Names()))
+	var b strings.Builder
+	count := "1 crossing"
+	if n := len(file.Names()); n != 1 {
+		count = fmt.Sprintf("%d crossings", n)
+	}
+	fmt.Fprintf(&b, "%s: good: %s\n", shown(where), count)
 	for _, name := range file.Names() {
-		fmt.Fprintf(p.stdout, "  %s: %s\n", name, describe(file.Crossings[name]))
+		fmt.Fprintf(&b, "  %s: %s\n", name, describe(file.Crossings[name]))
 	}
-	return nil
+	return b.String(), nil
 }
 
 func describe(c config.Crossing) string {

@@ -24,7 +24,7 @@ func (p *program) credentialProcessCommand() *cobra.Command {
   stile credential-process --profile from-gcp`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.take(args)
+			s.take(cmd, args)
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
 			c, err := p.crossing(ctx, &s, intoAWS)
@@ -41,8 +41,9 @@ func (p *program) credentialProcessCommand() *cobra.Command {
 			return outlet.CredentialProcess(p.stdout, cred)
 		},
 	}
-	p.sourceFlags(cmd, &s)
+	p.fileFlags(cmd, &s)
 	p.awsFlags(cmd, &s)
-	cmd.Flags().StringVar(&s.audience, "audience", "", "the audience that the role's trust policy checks with accounts.google.com:oaud (default sts.amazonaws.com)")
+	audienceFlag(cmd, &s, inAWSCloud, "the `AUDIENCE` that the role's trust policy checks with accounts.google.com:oaud (default sts.amazonaws.com)")
+	p.completesCrossings(cmd, &s, intoAWS)
 	return cmd
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,12 +28,20 @@ Terraform. Variables do not refresh: when the credential expires, ask again.`,
   stile env warehouse --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.take(args)
+			s.take(cmd, args)
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
-			_, vars, err := p.environment(ctx, &s)
+			if !slices.Contains(outlet.Shells, shell) {
+				return misuse("read the flags", "--shell %.40q: want one of %s", shell, strings.Join(outlet.Shells, ", "))
+			}
+			kind, vars, err := p.environment(ctx, &s)
 			if err != nil {
 				return err
+			}
+			for _, name := range outlet.Shadowing(kind) {
+				if p.env(name) != "" {
+					p.warn("%s is set and may win over the credential: unset it, or use stile exec", name)
+				}
 			}
 			if asJSON {
 				byName := map[string]string{}
@@ -44,18 +54,19 @@ Terraform. Variables do not refresh: when the credential expires, ask again.`,
 		},
 	}
 	p.bothFlags(cmd, &s)
-	cmd.Flags().StringVar(&shell, "shell", "posix", "the syntax: posix, fish or powershell")
+	cmd.Flags().StringVar(&shell, "shell", "posix", "the `SYNTAX`: posix, fish or powershell")
+	completesShells(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
 // bothFlags are the flags of commands that take a crossing in either direction.
 func (p *program) bothFlags(cmd *cobra.Command, s *settings) {
-	p.sourceFlags(cmd, s)
+	p.fileFlags(cmd, s)
 	p.googleFlags(cmd, s)
 	p.awsFlags(cmd, s)
-	cmd.Flags().StringVar(&s.audience, "audience", "", "into AWS: the audience that the trust policy checks; with --id-token: the token's audience")
-	cmd.Flags().BoolVar(&s.idToken, "id-token", false, "into Google Cloud: an ID token in place of an access token")
+	audienceFlag(cmd, s, whichCrossing, "into AWS, the `AUDIENCE` that the trust policy checks; with --id-token, the URL of the service that will check it")
+	p.completesCrossings(cmd, s, anywhere)
 }
 
 func (p *program) environment(ctx context.Context, s *settings) (stile.Kind, []outlet.Variable, error) {

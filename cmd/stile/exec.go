@@ -36,7 +36,7 @@ stile says which. Signals reach the command, and its exit code is stile's. The c
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
-			s.take(args[:dash])
+			s.take(cmd, args[:dash])
 			return p.exec(cmd.Context(), &s, args[dash:])
 		},
 	}

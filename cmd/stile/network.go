@@ -3,10 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
@@ -38,7 +45,7 @@ func (p *program) roots() (*x509.CertPool, error) {
 	if p.caFile == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(p.caFile)
+	data, err := readCAs(p.caFile)
 	if err != nil {
 		return nil, misuse("read the CA file", "%w", err)
 	}
@@ -50,4 +57,39 @@ func (p *program) roots() (*x509.CertPool, error) {
 		return nil, misuse("read the CA file", "%s holds no PEM certificate", p.caFile)
 	}
 	return pool, nil
+}
+
+// caLimit is the most that a CA file may hold, in bytes: a system's whole bundle is a quarter of it.
+const caLimit = 1 << 20
+
+func readCAs(path string) ([]byte, error) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, caLimit+1))
+	if len(data) > caLimit {
+		return nil, fmt.Errorf("%s: longer than %d bytes: not a CA file", path, caLimit)
+	}
+	return data, err
+}
+
+// checkProxy reports a proxy that is no URL, which Go would take for none, and does not repeat its password.
+func (p *program) checkProxy() error {
+	raw := cmp.Or(p.env("HTTPS_PROXY"), p.env("https_proxy"))
+	if raw == "" {
+		return nil
+	}
+	if !strings.Contains(raw, "://") {
+		raw = "http://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return misuse("find the proxy", "HTTPS_PROXY is not a proxy's URL: want http://HOST:PORT")
+	}
+	return nil
 }

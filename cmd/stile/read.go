@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
@@ -32,7 +33,19 @@ func (p *program) read(ctx context.Context, where string) ([]byte, error) {
 			return found.Caller, nil
 		},
 		Google: func(ctx context.Context) (stile.Credential, error) {
-			return p.metadata(config.FromGCP{}).AccessToken(ctx)
+			here, err := p.metadata(config.FromGCP{})
+			if err != nil {
+				return stile.Credential{}, err
+			}
+			return here.AccessToken(ctx)
 		},
 	}.Read(ctx, where)
+}
+
+// shown is a location without what may be a signature.
+func shown(where string) string {
+	if strings.Contains(where, "://") {
+		where, _, _ = strings.Cut(where, "?")
+	}
+	return where
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -46,27 +48,72 @@ func (p *program) root() *cobra.Command {
 		Short: "Give a workload in one cloud a short-lived credential for another, with no stored key",
 		Long: `Stile gives a workload in one cloud a short-lived credential for another cloud, with no stored key anywhere.
 
-  AWS to Google Cloud    stile token --provider projects/N/locations/global/workloadIdentityPools/POOL/providers/P
-  Google Cloud to AWS    stile credential-process --role arn:aws:iam::ACCOUNT:role/NAME --region eu-west-1
-  who am I here          stile whoami
+On AWS, for Google Cloud:    stile token --provider projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER
+On Google Cloud, for AWS:    stile credential-process --role arn:aws:iam::ACCOUNT:role/NAME --region eu-west-1
+Anywhere:                    stile whoami
+
+A crossing is where the workload's identity comes from and which identity it wants in the other cloud. Flags describe
+one, or a stile.yaml names several, or an external_account file or an AWS profile that you already have says the same.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 misused,
-3 no identity here, 4 refused by a cloud, 5 temporary. stile exec gives back the command's own.`,
+3 no identity here, 4 refused by a cloud, 5 temporary, try again. stile exec gives back the command's own.`,
+		Example: `  stile whoami
+  stile token warehouse
+  stile exec images -- aws s3 ls s3://my-bucket`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &stile.Error{Op: "read the flags", Err: fmt.Errorf("%w: %w", stile.ErrMisuse, nearestFlag(cmd, err)), Hint: cmd.CommandPath() + " --help lists them"}
 	})
-	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take")
-	root.PersistentFlags().StringVar(&p.caFile, "ca-file", p.env("STILE_CA_FILE"), "trust these CA certificates (PEM) as well [$STILE_CA_FILE]")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.settle() }
+	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take, a `DURATION` such as 30s")
+	root.PersistentFlags().StringVar(&p.caFile, "ca-file", p.env("STILE_CA_FILE"), "trust the CA certificates of this PEM `FILE` as well [$STILE_CA_FILE]")
+	hideDefaults(root.PersistentFlags(), "ca-file")
 	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.whoamiCommand(),
 		p.configCommand(), p.versionCommand())
-	for _, cmd := range root.Commands() {
-		misusedArguments(cmd)
-	}
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	completionExamples(root)
+	misusedArguments(root)
+	root.SetUsageFunc(usage)
 	return root
+}
+
+// knownCommand is what a command that only holds others takes: nothing, for what it holds was looked up before.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %.40q for %q: did you mean %q?", args[0], cmd.CommandPath(), near[0])
+	}
+	return fmt.Errorf("unknown command %.40q for %q", args[0], cmd.CommandPath())
+}
+
+func takesNothing(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, drop %.40q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// helpCommand fails for a command that is not there; cobra's own does not.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", Example: "  stile help token",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return misuse("read the arguments", "%w", knownCommand(found, rest))
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
 }
 
 // misusedArguments marks a wrong number of arguments as misuse, for the exit code.
@@ -84,10 +131,27 @@ func misusedArguments(cmd *cobra.Command) {
 	}
 }
 
+// settle checks what every command needs.
+func (p *program) settle() error {
+	if p.timeout <= 0 {
+		return misuse("read the flags", "--timeout %s: want more than 0", p.timeout)
+	}
+	return p.checkProxy()
+}
+
 // within bounds a command's network steps.
 func (p *program) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("%w: not done within --timeout %s", stile.ErrTemporary, p.timeout))
+	return context.WithTimeoutCause(ctx, p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary})
 }
+
+// overdue is why a step was given up, and what that means.
+type overdue struct {
+	why  string
+	kind error
+}
+
+func (o *overdue) Error() string { return o.why }
+func (o *overdue) Unwrap() error { return o.kind }
 
 // An exit is the code of a command that stile ran.
 type exit int
@@ -111,7 +175,7 @@ func exitCode(err error) int {
 		return done
 	case errors.As(err, &code):
 		return int(code)
-	case errors.Is(err, stile.ErrMisuse), isUnknownCommand(err):
+	case errors.Is(err, stile.ErrMisuse):
 		return misused
 	case errors.Is(err, stile.ErrNoIdentity):
 		return noIdentity
@@ -129,13 +193,40 @@ func (p *program) report(err error) {
 	if errors.As(err, &code) {
 		return // the command has said what it had to say
 	}
-	fmt.Fprintln(p.stderr, "stile: error:", err)
+	p.say("error", err.Error())
 	var e *stile.Error
 	if errors.As(err, &e) && e.Hint != "" {
-		fmt.Fprintln(p.stderr, "stile: hint:", e.Hint)
+		p.say("hint", e.Hint)
 	}
 }
 
-func (p *program) warn(format string, args ...any) {
-	fmt.Fprintln(p.stderr, "stile: warning: "+fmt.Sprintf(format, args...))
+func (p *program) warn(format string, args ...any) { p.say("warning", fmt.Sprintf(format, args...)) }
+
+// say writes to standard error, and every line says whose it is. What a terminal would obey does not reach it.
+func (p *program) say(what, text string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(line, "?")))
+		if line != "" {
+			fmt.Fprintf(p.stderr, "stile: %s: %s\n", what, shortened(line))
+		}
+	}
+}
+
+// shortened bounds what is repeated of someone's input.
+func shortened(line string) string {
+	const limit = 2000 // bytes
+	if len(line) <= limit {
+		return line
+	}
+	return strings.ToValidUTF8(line[:limit], "") + "…"
+}
+
+func printable(r rune) rune {
+	switch {
+	case r == '\t' || r == '\n' || r == '\r':
+		return ' '
+	case !unicode.IsPrint(r):
+		return '?'
+	}
+	return r
 }

@@ -30,10 +30,7 @@ func (p *program) tokenCommand() *cobra.Command {
   stile token warehouse --id-token --audience https://hello-abc.a.run.app`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.take(args)
-			if s.idToken != (s.audience != "") {
-				return misuse("read the flags", "--id-token and --audience URL go together")
-			}
+			s.take(cmd, args)
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
 			c, err := p.crossing(ctx, &s, intoGoogle)
@@ -50,17 +47,10 @@ func (p *program) tokenCommand() *cobra.Command {
 			return outlet.Token(p.stdout, cred, asJSON)
 		},
 	}
-	p.sourceFlags(cmd, &s)
+	p.fileFlags(cmd, &s)
 	p.googleFlags(cmd, &s)
-	cmd.Flags().BoolVar(&s.idToken, "id-token", false, "an ID token of the service account in place of an access token")
-	cmd.Flags().StringVar(&s.audience, "audience", "", "the ID token's audience: the URL of the service that checks it")
-	cmd.Flags().BoolVar(&s.includeEmail, "include-email", false, "put the service account's e-mail in the ID token")
+	audienceFlag(cmd, &s, inGoogleCloud, "with --id-token: the `URL` of the service that will check it")
+	p.completesCrossings(cmd, &s, intoGoogle)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the token with its kind, expiry and principal as JSON")
 	return cmd
-}
-
-func (s *settings) take(args []string) {
-	if len(args) > 0 {
-		s.name = args[0]
-	}
 }

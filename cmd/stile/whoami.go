@@ -8,17 +8,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/from/aws/awschain"
+	fromgcp "github.com/stile-project/stile/from/gcp"
 )
 
 // An identity is what one cloud says that this workload is. Its JSON is stable: fields are added, never renamed.
@@ -41,7 +48,7 @@ func (p *program) whoamiCommand() *cobra.Command {
 		Short: "Show which identity this workload has here, and how it was found",
 		Example: `  stile whoami
   stile whoami --json | jq -r '.[].principal'`,
-		Args: cobra.NoArgs,
+		Args: takesNothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
@@ -51,66 +58,113 @@ func (p *program) whoamiCommand() *cobra.Command {
 					return err
 				}
 			} else {
-				p.printIdentities(found, verbose)
+				if err := p.printIdentities(found, verbose); err != nil {
+					return err
+				}
 			}
 			return nobody(found)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list, one object for each cloud")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "also say, for each cloud, why nothing was found")
-	cmd.Flags().StringVar(&profile, "source-profile", "", "AWS: find credentials by this profile")
+	cmd.Flags().StringVar(&profile, "source-profile", "", "find this workload's AWS credentials by the profile `NAME`")
+	under(hereOnAWS, cmd.Flags(), "source-profile")
 	return cmd
+}
+
+// patience is how long whoami waits for a metadata service, which is on the same host where there is one at all.
+const patience = 2 * time.Second
+
+func patiently(ctx context.Context, why string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience, &overdue{fmt.Sprintf("%s within %s", why, patience), stile.ErrNoIdentity})
 }
 
 // identities asks both clouds at once: where one is absent, finding that out takes seconds.
 func (p *program) identities(ctx context.Context, profile string) []identity {
-	found := make([]identity, 2)
+	found := []identity{{Cloud: "AWS"}, {Cloud: "Google Cloud"}}
 	var asked sync.WaitGroup
-	asked.Go(func() { found[0] = p.inAWS(ctx, profile) })
-	asked.Go(func() { found[1] = p.inGoogle(ctx) })
+	asked.Go(func() { found[0].err = p.inAWS(ctx, profile, &found[0]) })
+	asked.Go(func() { found[1].err = p.inGoogle(ctx, &found[1]) })
 	asked.Wait()
 	for i := range found {
 		if found[i].err != nil {
-			found[i].Error = found[i].err.Error()
+			found[i] = identity{Cloud: found[i].Cloud, Error: found[i].err.Error(), err: found[i].err}
 		}
 	}
 	return found
 }
 
-func (p *program) inAWS(ctx context.Context, profile string) identity {
-	id := identity{Cloud: "AWS"}
+func (p *program) inAWS(ctx context.Context, profile string, id *identity) error {
 	options, err := p.awsOptions(config.FromAWS{Profile: profile})
 	if err != nil {
-		id.err = err
-		return id
+		return err
 	}
 	here, err := awschain.Find(ctx, options)
 	if err != nil {
-		id.err = err
-		return id
+		return err
 	}
-	// Off AWS nothing answers at the link-local address, and the SDK is patient.
-	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("nothing answered within 15s"))
-	defer cancel()
-	creds, err := here.Config.Credentials.Retrieve(ctx)
+	creds, err := retrieve(ctx, here.Config.Credentials)
 	if err != nil {
-		id.err = &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, err),
-			Hint: "run on AWS, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"}
-		return id
+		return err
 	}
 	id.FoundBy = foundBy(creds.Source)
-	if id.Region, id.err = here.Region(ctx); id.err != nil {
-		return id
+	if id.Region, err = here.Region(ctx); err != nil {
+		return err
 	}
 	cfg := here.Config.Copy()
 	cfg.Region = id.Region
-	answer, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
+	answer, err := sts.NewFromConfig(cfg, func(o *sts.Options) { o.RetryMaxAttempts = 2 }).GetCallerIdentity(ctx, nil)
 	if err != nil {
-		id.err = &stile.Error{Op: "ask AWS STS who this is", Err: fmt.Errorf("%w: %w", stile.ErrRefused, err)}
-		return id
+		return refusedBySTS(ctx, err)
 	}
-	id.Principal, id.Account = *answer.Arn, *answer.Account
-	return id
+	id.Principal, id.Account = aws.ToString(answer.Arn), aws.ToString(answer.Account)
+	if id.Principal == "" {
+		return &stile.Error{Op: "ask who this is", Cloud: "AWS STS", Err: fmt.Errorf("%w: the answer names nobody", stile.ErrTemporary)}
+	}
+	return nil
+}
+
+// retrieve finds credentials. Where nothing but instance metadata can have them, it does not wait for long: the AWS
+// SDK is patient with an address that nobody answers.
+func retrieve(ctx context.Context, from aws.CredentialsProvider) (aws.Credentials, error) {
+	if aws.IsCredentialsProvider(from, (*ec2rolecreds.Provider)(nil)) {
+		bounded, cancel := patiently(ctx, "neither the environment nor a profile nor a container endpoint has any, and nothing answered at the instance metadata address")
+		defer cancel()
+		ctx = bounded
+	}
+	creds, err := from.Retrieve(ctx)
+	switch {
+	case err == nil:
+		return creds, nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	default:
+		err = fmt.Errorf("%w: %w", stile.ErrNoIdentity, err)
+	}
+	return creds, &stile.Error{Op: "find AWS credentials", Err: err, Hint: "run on AWS, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"}
+}
+
+// refusedBySTS tells STS's own refusal from an answer that never came or was not STS's.
+func refusedBySTS(ctx context.Context, err error) error {
+	e := &stile.Error{Op: "ask who this is", Cloud: "AWS STS", Err: fmt.Errorf("%w: %w", stile.ErrTemporary, err)}
+	var said smithy.APIError
+	var answer *smithyhttp.ResponseError
+	switch {
+	case ctx.Err() != nil:
+		e.Err = fmt.Errorf("gave up waiting: %w", context.Cause(ctx))
+	case errors.As(err, &answer):
+		e.Status, e.Err = answer.HTTPStatusCode(), stile.ErrTemporary
+		if errors.As(err, &said) {
+			e.Code, e.Message = said.ErrorCode(), said.ErrorMessage()
+		}
+		if e.Status < 400 {
+			e.Message = "an answer that cannot be read"
+		}
+		if e.Status >= 400 && e.Status < 500 && e.Status != http.StatusTooManyRequests {
+			e.Err = stile.ErrRefused
+		}
+	}
+	return e
 }
 
 // foundBy puts the AWS SDK's provider names in words.
@@ -132,24 +186,30 @@ func foundBy(source string) string {
 	return source
 }
 
-func (p *program) inGoogle(ctx context.Context) identity {
-	id := identity{Cloud: "Google Cloud"}
-	here, err := p.metadata(config.FromGCP{}).Identity(ctx)
+func (p *program) inGoogle(ctx context.Context, id *identity) error {
+	metadata, err := p.metadata(config.FromGCP{})
 	if err != nil {
-		id.err = err
-		return id
+		return err
+	}
+	ctx, cancel := patiently(ctx, "nothing answered at the metadata server's address")
+	defer cancel()
+	here, err := metadata.Identity(ctx)
+	if err != nil {
+		return err
 	}
 	id.Principal, id.Account, id.Region = here.Email, here.ProjectID+" ("+here.ProjectNumber+")", here.Zone
-	id.FoundBy = "the metadata server at " + cmp.Or(p.env("GCE_METADATA_HOST"), "169.254.169.254")
-	return id
+	id.FoundBy = "the metadata server at " + cmp.Or(metadata.Host, fromgcp.DefaultHost)
+	return nil
 }
 
-func (p *program) printIdentities(found []identity, verbose bool) {
+func (p *program) printIdentities(found []identity, verbose bool) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	anybody := slices.ContainsFunc(found, func(id identity) bool { return id.err == nil })
 	for _, id := range found {
 		if id.err != nil {
-			if verbose || !errors.Is(id.err, stile.ErrNoIdentity) {
-				fmt.Fprintf(p.stderr, "stile: %s: %v\n", id.Cloud, id.err)
+			// When nobody is found, every reason is in the error that ends the command.
+			if anybody && (verbose || !errors.Is(id.err, stile.ErrNoIdentity)) {
+				p.warn("%s: %v", id.Cloud, id.err)
 			}
 			fmt.Fprintf(w, "%s\tno identity found here\n", id.Cloud)
 			continue
@@ -161,18 +221,29 @@ func (p *program) printIdentities(found []identity, verbose bool) {
 			}
 		}
 	}
-	_ = w.Flush()
+	return w.Flush()
 }
 
-// nobody fails only when no cloud knows this workload, and then with every reason.
+// nobody fails only when no cloud knows this workload, and then with every reason. A cloud that was there and refused,
+// or could not answer, decides what kind of failure it is: the other one's absence is no news.
 func nobody(found []identity) error {
-	var all []error
+	var absent, all []error
 	for _, id := range found {
 		if id.err == nil {
 			return nil
 		}
-		all = append(all, id.err)
+		reason := fmt.Errorf("%s: %w", id.Cloud, id.err)
+		all = append(all, reason)
+		if errors.Is(id.err, stile.ErrNoIdentity) {
+			absent = append(absent, reason)
+		}
 	}
-	return &stile.Error{Op: "find this workload's identity", Err: errors.Join(append([]error{stile.ErrNoIdentity}, all...)...),
-		Hint: "run where AWS or Google Cloud gives an identity, or set AWS_PROFILE or GCE_METADATA_HOST"}
+	if len(absent) < len(all) {
+		all = slices.DeleteFunc(all, func(err error) bool { return errors.Is(err, stile.ErrNoIdentity) })
+	}
+	e := &stile.Error{Op: "find this workload's identity", Err: errors.Join(append([]error{errors.New("no cloud says who it is")}, all...)...)}
+	if len(absent) == len(found) {
+		e.Hint = "run where AWS or Google Cloud gives an identity, or set AWS_PROFILE or GCE_METADATA_HOST"
+	}
+	return e
 }

@@ -46,7 +46,7 @@ type Reader struct {
 func (r Reader) Read(ctx context.Context, where string) ([]byte, error) {
 	scheme, rest, found := strings.Cut(where, "://")
 	if !found {
-		return readPath(where)
+		return readPath(ctx, where)
 	}
 	switch scheme {
 	case "s3":
@@ -63,10 +63,29 @@ func misuse(hint, format string, args ...any) error {
 	return &stile.Error{Op: op, Hint: hint, Err: fmt.Errorf("%w: "+format, append([]any{stile.ErrMisuse}, args...)...)}
 }
 
-func readPath(path string) ([]byte, error) {
+// readPath gives up with ctx even where opening waits, as it does for a pipe that nobody writes to.
+func readPath(ctx context.Context, path string) ([]byte, error) {
 	if path == "" {
 		return nil, misuse("", "no file is named")
 	}
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := readFile(path)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, &stile.Error{Op: op, Err: fmt.Errorf("gave up waiting for %s: %w", path, context.Cause(ctx))}
+	}
+}
+
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		hint := ""

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/stile-project/stile"
 	fromaws "github.com/stile-project/stile/from/aws"
@@ -76,7 +77,7 @@ func Find(ctx context.Context, o Options) (*Found, error) {
 }
 
 func load(ctx context.Context, o Options) (aws.Config, error) {
-	opts := []func(*config.LoadOptions) error{}
+	opts := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // else the AWS SDK writes to standard error
 	if o.Profile != "" {
 		opts = append(opts, config.WithSharedConfigProfile(o.Profile))
 	}

@@ -56,6 +56,9 @@ func searchRegion(ctx context.Context, cfg aws.Config) (string, error) {
 	if err == nil {
 		return region, nil
 	}
+	if ctx.Err() != nil {
+		return "", &stile.Error{Op: "find the AWS region", Err: fmt.Errorf("gave up waiting for instance metadata: %w", context.Cause(ctx))}
+	}
 	tried = append(tried, "instance metadata: "+err.Error())
 	return "", &stile.Error{Op: "find the AWS region", Hint: "set AWS_REGION",
 		Err: fmt.Errorf("%w: %s", stile.ErrNoIdentity, strings.Join(tried, "; "))}

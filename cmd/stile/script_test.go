@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/stile-project/stile/lab/stage"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"stile": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// TestScripts plays testdata/script. Beside testscript's own commands, a script has:
+//
+//	lab PLACE            a new lab, and a workload in it: ec2, ecs, gce, both, nowhere, blackhole
+//	fault HOST KIND ...  from now on HOST (or HOST/PATH) misbehaves: see faultKinds
+//	skew aws|google D    sets a cloud's clock ahead by D
+//	put gs|s3 BUCKET NAME FILE   puts a file into a bucket
+//	reads gs|s3          the last standard output is a credential that the cloud accepts for the stage's object
+//	tidy                 the last standard error has only Stile's own lines, and no secret
+//	within D COMMAND...  runs a command that must end before D
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Vars = slices.DeleteFunc(e.Vars, func(v string) bool { return strings.HasPrefix(v, "HOME=") })
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"lab": scriptLab, "fault": scriptFault, "skew": scriptSkew, "tidy": scriptTidy, "put": scriptPut, "reads": scriptReads, "within": scriptWithin,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// workloads holds each script's own, by *testscript.TestScript: testscript makes that after Setup.
+var workloads sync.Map
+
+func scriptLab(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: lab PLACE")
+	}
+	folder := ts.MkAbs(".")
+	w, err := newWorkload(args[0], folder)
+	ts.Check(err)
+	ts.Defer(w.close)
+	for _, v := range w.env {
+		name, value, _ := strings.Cut(v, "=")
+		ts.Setenv(name, value)
+	}
+	for name, value := range map[string]string{"FUNCTION": w.scene.Function, "PROVIDER": stage.Provider, "READER": stage.Reader, "UNBOUND": stage.Unbound,
+		"ROLE": stage.FromGCP, "REGION": stage.Region, "AUDIENCE": stage.ImagesAudience} {
+		ts.Setenv(name, value)
+	}
+	workloads.Store(ts, w)
+	ts.Defer(func() { workloads.Delete(ts) })
+}
+
+func here(ts *testscript.TestScript) *workload {
+	w, ok := workloads.Load(ts)
+	if !ok {
+		ts.Fatalf("no lab yet")
+	}
+	return w.(*workload)
+}
+
+func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: fault HOST[/PATH] KIND [ARGUMENT...]")
+	}
+	w := here(ts)
+	if args[1] == "file" {
+		args[2] = ts.MkAbs(args[2])
+	}
+	h, err := fault(args[1], args[2:]...)
+	ts.Check(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults[args[0]] = h
+}
+
+func scriptSkew(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: skew aws|google DURATION")
+	}
+	d, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	if args[0] == "aws" {
+		here(ts).scene.World.SkewAWS(d)
+	} else {
+		here(ts).scene.World.SkewGoogle(d)
+	}
+}
+
+func scriptPut(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: put gs|s3 BUCKET NAME FILE")
+	}
+	world, body := here(ts).scene.World, []byte(ts.ReadFile(args[3]))
+	if args[0] == "gs" {
+		ts.Check(world.Google.PutObject(args[1], args[2], body))
+		return
+	}
+	ts.Check(world.AWS.PutObject(args[1], args[2], body))
+}
+
+func scriptReads(ts *testscript.TestScript, neg bool, args []string) {
+	w, out := here(ts), ts.ReadFile("stdout")
+	client, err := w.server.Client(nil)
+	ts.Check(err)
+	read := readWarehouse
+	if args[0] == "s3" {
+		read = readImages
+	}
+	if err := read(client, out); (err != nil) != neg {
+		ts.Fatalf("reading with the credential: %v", err)
+	}
+}
+
+// readWarehouse reads the stage's object in Cloud Storage with an access token.
+func readWarehouse(client *http.Client, token string) error {
+	req, err := http.NewRequest(http.MethodGet, "https://storage.googleapis.com/storage/v1/b/"+stage.Warehouse+"/o/"+stage.OrdersName+"?alt=media", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != stage.Orders {
+		return fmt.Errorf("%s: %q, %w", res.Status, body, err)
+	}
+	return nil
+}
+
+// readImages reads the stage's object in S3 with what credential-process printed.
+func readImages(client *http.Client, printed string) error {
+	var session struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // as the format has it
+	if err := json.Unmarshal([]byte(printed), &session); err != nil {
+		return err
+	}
+	keys := credentials.NewStaticCredentialsProvider(session.AccessKeyId, session.SecretAccessKey, session.SessionToken)
+	res, err := s3.New(s3.Options{Region: stage.Region, Credentials: keys, HTTPClient: client, RetryMaxAttempts: 1}).
+		GetObject(context.Background(), &s3.GetObjectInput{Bucket: aws.String(stage.Images), Key: aws.String(stage.CatName)})
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
+}
+
+func scriptTidy(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(here(ts).untidy(ts.ReadFile("stderr")))
+}
+
+func scriptWithin(ts *testscript.TestScript, neg bool, args []string) {
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	started := time.Now()
+	err = ts.Exec(args[1], args[2:]...)
+	if took := time.Since(started); took > limit {
+		ts.Fatalf("took %s", took)
+	}
+	if neg != (err != nil) {
+		ts.Fatalf("ended with %v", err)
+	}
+}
