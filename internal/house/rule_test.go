@@ -3,6 +3,7 @@
 package house_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestBrokenArrowsAreReported(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := drawn(c.lines...)
-			for _, r := range append(append([]rule{}, arrows...), directions...) {
+			for _, r := range slices.Concat(arrows, directions) {
 				for _, line := range r.broken(g) {
 					if strings.HasPrefix(line, c.want) {
 						return
