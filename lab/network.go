@@ -16,10 +16,11 @@ import (
 type Place struct {
 	Metadata  http.Handler // 169.254.169.254 and metadata.google.internal: IMDS on AWS, the metadata server on Google Cloud
 	Container http.Handler // 169.254.170.2: credentials and task metadata of ECS
+	Agent     http.Handler // 169.254.170.23: credentials of EKS Pod Identity
 }
 
 // linkLocal are the names and addresses that a place answers for, over plain http.
-var linkLocal = []string{"169.254.169.254", "metadata.google.internal", "169.254.170.2"}
+var linkLocal = []string{"169.254.169.254", "metadata.google.internal", "169.254.170.2", "169.254.170.23"}
 
 func (p *Place) handler(host string) (http.Handler, bool) {
 	if p == nil {
@@ -31,6 +32,8 @@ func (p *Place) handler(host string) (http.Handler, bool) {
 		h = p.Metadata
 	case "169.254.170.2":
 		h = p.Container
+	case "169.254.170.23":
+		h = p.Agent
 	}
 	return h, h != nil
 }

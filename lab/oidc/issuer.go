@@ -20,6 +20,7 @@ type Issuer struct {
 	url       string
 	jwksURI   string
 	algorithm jose.SignatureAlgorithm
+	beside    *Issuer
 	clock     func() time.Time
 
 	mu         sync.Mutex
@@ -42,6 +43,12 @@ func JWKSURI(uri string) Option { return func(i *Issuer) { i.jwksURI = uri } }
 
 // ES256 makes the issuer sign with an elliptic-curve key, P-256, where the default is RS256 with 2048 bits.
 func ES256() Option { return func(i *Issuer) { i.algorithm = jose.ES256 } }
+
+// ES384 does the same with P-384.
+func ES384() Option { return func(i *Issuer) { i.algorithm = jose.ES384 } }
+
+// Beside makes the issuer publish the keys of another one as well: the same issuer, signing with another algorithm.
+func Beside(other *Issuer) Option { return func(i *Issuer) { i.beside = other } }
 
 // NewIssuer makes an issuer whose tokens say iss = url, which is kept to the letter. The clock decides when a retired
 // key stops being published.
@@ -106,6 +113,9 @@ func (i *Issuer) keys() jose.JSONWebKeySet {
 		if now.Before(i.retired[n].gone) {
 			set.Keys = append(set.Keys, i.retired[n].public)
 		}
+	}
+	if i.beside != nil {
+		set.Keys = append(set.Keys, i.beside.keys().Keys...)
 	}
 	return set
 }

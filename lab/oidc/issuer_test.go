@@ -83,6 +83,27 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+func TestBesidePublishesBothKeys(t *testing.T) {
+	t.Parallel()
+	elliptic := NewIssuer("https://both.example", fixedClock, ES384())
+	both := NewIssuer("https://both.example", fixedClock, Beside(elliptic))
+	v := Verifier{Net: network{"both.example": both.Handler()}, Algorithms: []string{"RS256", "ES384"}}
+	for algorithm, signer := range map[string]*Issuer{"RS256": both, "ES384": elliptic} {
+		token := mustSign(t, signer, someClaims)
+		if _, err := v.Verify(t.Context(), both.URL(), token); err != nil {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		if header, _, err := Unverified(token); err != nil || header["alg"] != algorithm {
+			t.Errorf("%s: header %v, %v", algorithm, header, err)
+		}
+	}
+	w := httptest.NewRecorder()
+	both.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, discoveryPath, nil))
+	if !strings.Contains(w.Body.String(), `["RS256","ES384"]`) {
+		t.Errorf("the document does not name both: %s", w.Body)
+	}
+}
+
 func TestIssuersShareNoKey(t *testing.T) {
 	t.Parallel()
 	a, b := NewIssuer("https://a.example", fixedClock), NewIssuer("https://b.example", fixedClock)

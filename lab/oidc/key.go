@@ -52,9 +52,12 @@ func signingKey(algorithm jose.SignatureAlgorithm, url string, generation int) j
 func newKey(algorithm jose.SignatureAlgorithm) jose.JSONWebKey {
 	var private crypto.Signer
 	var err error
-	if algorithm == jose.ES256 {
+	switch algorithm {
+	case jose.ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
+	case jose.ES384:
+		private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	default:
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	if err != nil {

@@ -50,9 +50,17 @@ func (i *Issuer) discovery() http.Handler {
 			JWKSURI:       i.jwksURI,
 			ResponseTypes: []string{"id_token"},
 			SubjectTypes:  []string{"public"},
-			Algorithms:    []string{string(i.algorithm)},
+			Algorithms:    i.algorithms(),
 		}
 	})
+}
+
+func (i *Issuer) algorithms() []string {
+	list := []string{string(i.algorithm)}
+	if i.beside != nil {
+		list = append(list, i.beside.algorithms()...)
+	}
+	return list
 }
 
 // reading serves content to GET and HEAD and turns every other method away.
