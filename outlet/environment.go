@@ -53,7 +53,7 @@ func Shadowing(k stile.Kind) []string {
 // Shells are the syntaxes that [Script] writes.
 var Shells = []string{"posix", "fish", "powershell"}
 
-// Script writes lines for a shell to evaluate.
+// Script writes lines for a shell to evaluate: all of them, or none and an error.
 func Script(w io.Writer, shell string, vars []Variable) error {
 	line := map[string]func(Variable) string{
 		"posix": func(v Variable) string {
@@ -63,19 +63,20 @@ func Script(w io.Writer, shell string, vars []Variable) error {
 			return "set -gx " + v.Name + " '" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v.Value) + "'"
 		},
 		"powershell": func(v Variable) string {
-			return "$Env:" + v.Name + " = '" + strings.ReplaceAll(v.Value, "'", "''") + "'"
+			// PowerShell takes typographic quotes for quotes: each is doubled, as its own EscapeSingleQuotedStringContent does.
+			return "$Env:" + v.Name + " = '" + strings.NewReplacer("'", "''", "‘", "‘‘", "’", "’’", "‚", "‚‚", "‛", "‛‛").Replace(v.Value) + "'"
 		},
 	}[shell]
 	if line == nil {
 		return fmt.Errorf("%w: shell %q: want one of %s", stile.ErrMisuse, shell, strings.Join(Shells, ", "))
 	}
+	var b strings.Builder
 	for _, v := range vars {
 		if strings.ContainsAny(v.Value, "\r\n\x00") {
 			return fmt.Errorf("the value of %s has a line break: not a credential", v.Name)
 		}
-		if _, err := fmt.Fprintln(w, line(v)); err != nil {
-			return err
-		}
+		b.WriteString(line(v) + "\n")
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
