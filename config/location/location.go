@@ -208,6 +208,7 @@ func (r Reader) s3get(ctx context.Context, creds aws.Credentials, region, bucket
 	if strings.Contains(bucket, ".") {
 		u.Host, u.Path = host, "/"+bucket+"/"+key // a dot breaks the wildcard certificate
 	}
+	u.RawPath = escaped(u.Path)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, none, misuse("", "the s3 location is malformed")
@@ -223,4 +224,18 @@ func (r Reader) s3get(ctx context.Context, creds aws.Credentials, region, bucket
 		return nil, none, &stile.Error{Op: op, Err: err}
 	}
 	return r.get(ctx, "Amazon S3", u.String(), "s3://"+bucket+"/"+key, req.Header, stile.NewSecret(creds.SessionToken))
+}
+
+// escaped encodes a path as S3 signs it, which is stricter than what URLs need: net/url would leave + and = alone.
+// Source: AWS Signature Version 4, create a canonical request.
+func escaped(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		if c := path[i]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
