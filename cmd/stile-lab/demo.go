@@ -55,7 +55,7 @@ type refusal struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-func demoCommand(failed *bool) *cobra.Command {
+func demoCommand(failed *bool, set setter) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "demo",
@@ -70,7 +70,7 @@ func demoCommand(failed *bool) *cobra.Command {
 			if asJSON {
 				told = silent{}
 			}
-			p, err := perform(ctx, told)
+			p, err := perform(ctx, told, set)
 			if err != nil {
 				return err
 			}
@@ -106,12 +106,17 @@ func (silent) refusals()               {}
 func (silent) refusal(int, refusal)    {}
 func (silent) end(play, time.Duration) {}
 
+// A setter makes the scene that is played in.
+type setter func() (*stage.Stage, error)
+
+func usualScene() (*stage.Stage, error) { return stage.Set(lab.Options{}) }
+
 // perform plays everything in a new world.
-func perform(ctx context.Context, told teller) (play, error) {
+func perform(ctx context.Context, told teller, set setter) (play, error) {
 	if err := forget(); err != nil {
 		return play{}, err
 	}
-	scene, err := stage.Set(lab.Options{})
+	scene, err := set()
 	if err != nil {
 		return play{}, err
 	}

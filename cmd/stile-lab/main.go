@@ -22,6 +22,10 @@ func main() {
 
 // run is the whole program but for the process around it: 0 done, 1 failed, 2 misused.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return runOn(ctx, usualScene, args, stdout, stderr)
+}
+
+func runOn(ctx context.Context, set setter, args []string, stdout, stderr io.Writer) int {
 	failed := false
 	root := &cobra.Command{
 		Use:   "stile-lab",
@@ -33,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceErrors: true, SilenceUsage: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(demoCommand(&failed), upCommand(&failed))
+	root.AddCommand(demoCommand(&failed, set), upCommand(&failed))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
