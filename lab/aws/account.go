@@ -36,6 +36,7 @@ type account struct {
 	users     map[string]*user
 	providers map[string]provider // by issuer without https://
 	disabled  map[string]bool     // regions whose STS is not active
+	outbound  *outboundIssuer     // nil: never enabled
 }
 
 // A role as IAM keeps it. It does not change once made; AddRole puts a new one in its place.
@@ -54,6 +55,7 @@ type user struct {
 	id          string // "AIDA…"
 	name        string
 	permissions *awstrust.Policy
+	mfa         *MFADevice // nil: none
 }
 
 type provider struct {

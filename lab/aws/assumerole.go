@@ -22,6 +22,8 @@ func (c *stsCall) assumeRole() (any, error) {
 	}
 	check := &constraints{form: c.form}
 	check.text("ExternalId", 2, 1224, externalIDPattern, true)
+	check.text("SerialNumber", 9, 256, serialPattern, true)
+	check.text("TokenCode", 6, 6, codePattern, true)
 	source := check.text("SourceIdentity", minSessionName, maxSessionName, sessionNamePattern, true)
 	q, err := c.sessionRequest(check)
 	if err != nil {
@@ -88,7 +90,11 @@ func (c *stsCall) mayAssume(q sessionRequest, r *role, caller credential) error 
 		c.entry.Fail("role %s exists", q.roleARN)
 		return c.notAuthorized(caller, "sts:AssumeRole")
 	}
-	ctx := with(c.cloud.requestContext(c.request, c.at, &caller), q.context())
+	mfa, err := c.multiFactor(caller)
+	if err != nil {
+		return err
+	}
+	ctx := with(with(c.cloud.requestContext(c.request, c.at, &caller), q.context()), mfa)
 	if id, ok := c.form["ExternalId"]; ok {
 		ctx["sts:ExternalId"] = []string{id}
 	}

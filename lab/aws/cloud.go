@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package labaws is Amazon Web Services in memory, as far as credentials that cross clouds need it, and as strict as the
-// real one: STS, S3, the EC2 instance metadata service, and the ECS credentials and task metadata endpoints.
+// real one: STS, S3, and every place that gives a workload its identity: EC2, ECS, EKS, Lambda, and a person's sign-on.
 //
 //	cloud := labaws.New(labaws.Config{Clock: clock, Net: world, Journal: j})
 //	err := cloud.AddRole(labaws.Role{Account: "111122223333", Name: "from-gcp", Trust: trust, Permissions: permissions})
@@ -44,7 +44,9 @@ type Cloud struct {
 	accounts map[string]*account
 	sessions map[string]credential // by access key id
 	buckets  map[string]bucket
-	managed  map[string]string // managed policy documents by ARN
+	managed  map[string]string       // managed policy documents by ARN
+	issuers  map[string]http.Handler // hosts that publish keys: accounts' own issuers, and clusters'
+	signOns  map[string]signOn       // by the portal's bearer token
 }
 
 // New makes an empty cloud.
@@ -65,18 +67,27 @@ func New(c Config) *Cloud {
 		sessions: map[string]credential{},
 		buckets:  map[string]bucket{},
 		managed:  managedPolicies(),
+		issuers:  map[string]http.Handler{},
+		signOns:  map[string]signOn{},
 	}
 }
 
 // Handler is what answers under a host name, given without a port; ok is false where AWS has no such name or the lab
 // no such service.
 func (c *Cloud) Handler(host string) (handler http.Handler, ok bool) {
-	at, ok := parseHost(strings.ToLower(host))
+	host = strings.ToLower(host)
+	if h, ok := c.issuer(host); ok {
+		return h, true
+	}
+	at, ok := parseHost(host)
 	if !ok {
 		return nil, false
 	}
-	if at.service == "sts" {
+	switch at.service {
+	case "sts":
 		return &stsServer{cloud: c, at: at}, true
+	case "sso":
+		return &portalServer{cloud: c, region: at.region}, true
 	}
 	return &s3Server{cloud: c, at: at}, true
 }

@@ -17,7 +17,7 @@ type constraints struct {
 }
 
 // sensitive parameters are never repeated in a message.
-var sensitive = map[string]bool{"WebIdentityToken": true}
+var sensitive = map[string]bool{"WebIdentityToken": true, "TokenCode": true}
 
 func (c *constraints) violate(name, format string, args ...any) {
 	value := "Value"

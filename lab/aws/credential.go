@@ -45,6 +45,7 @@ type credential struct {
 	tags           map[string]string
 	transitive     []string
 	sourceIdentity string
+	origin         map[string]string // how a service that delivered the keys is named in outbound tokens
 }
 
 // keptSessions is how many sessions are remembered before expired ones are forgotten; until then an expired one is
@@ -84,6 +85,10 @@ func (cl *Cloud) lookup(accessKeyID, partition string) (credential, bool) {
 // Session gives keys for a role as an AWS service would deliver them to a workload: with no check of the role's trust
 // policy, and for as long as life says.
 func (c *Cloud) Session(roleARN, sessionName string, life time.Duration) (Keys, error) {
+	return c.deliver(roleARN, sessionName, life, nil)
+}
+
+func (c *Cloud) deliver(roleARN, sessionName string, life time.Duration, origin map[string]string) (Keys, error) {
 	r := c.findRole(roleARN)
 	if r == nil {
 		return Keys{}, fmt.Errorf("session of role %.128q: no such role", roleARN)
@@ -94,7 +99,7 @@ func (c *Cloud) Session(roleARN, sessionName string, life time.Duration) (Keys, 
 	if life <= 0 {
 		return Keys{}, fmt.Errorf("session of role %.128q: life %v: want more than nothing", roleARN, life)
 	}
-	return c.mint(credential{who: r.assumedBy(sessionName)}, life, 0), nil
+	return c.mint(credential{who: r.assumedBy(sessionName), origin: origin}, life, 0), nil
 }
 
 // assumedBy is the identity of a session. The role's path is not part of it.

@@ -19,6 +19,7 @@ const (
 type delivery struct {
 	cloud         *Cloud
 	role, session string
+	origin        map[string]string
 
 	mu     sync.Mutex
 	keys   Keys
@@ -32,7 +33,7 @@ func (d *delivery) current() (Keys, time.Time, error) {
 	if d.keys.Expires.Sub(now) > renewBefore && !now.Before(d.issued) {
 		return d.keys, d.issued, nil
 	}
-	keys, err := d.cloud.Session(d.role, d.session, deliveredLife)
+	keys, err := d.cloud.deliver(d.role, d.session, deliveredLife, d.origin)
 	if err != nil {
 		return Keys{}, time.Time{}, err
 	}

@@ -33,9 +33,10 @@ func (c *Cloud) EC2(i Instance) http.Handler {
 		i.Zone = i.Region + "a"
 	}
 	i.HopLimit, i.Hops = max(1, i.HopLimit), max(1, i.Hops)
+	origin := map[string]string{"ec2_role_delivery": "2.0", "ec2_source_instance_arn": arn{partitionOf(i.Region), "ec2", i.Region, accountOf(i.RoleARN), "instance/" + i.ID}.String()}
 	return &metadataServer{
 		cloud: c, instance: i, launched: c.now(),
-		role:   &delivery{cloud: c, role: i.RoleARN, session: i.ID},
+		role:   &delivery{cloud: c, role: i.RoleARN, session: i.ID, origin: origin},
 		tokens: map[string]time.Time{},
 	}
 }

@@ -63,6 +63,21 @@ func (t *TaskServer) CredentialsPath() string { return "/v2/credentials/" + t.se
 // MetadataPath is the path of ECS_CONTAINER_METADATA_URI_V4. The task's own document is at /task below it.
 func (t *TaskServer) MetadataPath() string { return "/v4/" + t.container }
 
+// Environment is what the task's container finds.
+func (t *TaskServer) Environment() Environment {
+	v := map[string]string{
+		relativeURI: t.CredentialsPath(), "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2" + t.MetadataPath(),
+		"AWS_EXECUTION_ENV": "AWS_ECS_EC2",
+	}
+	if t.task.Fargate {
+		v["AWS_EXECUTION_ENV"], v["AWS_REGION"], v["AWS_DEFAULT_REGION"] = "AWS_ECS_FARGATE", t.task.Region, t.task.Region
+	}
+	if t.task.AuthToken != "" {
+		v["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = t.task.AuthToken
+	}
+	return Environment{Variables: v}
+}
+
 // TaskARN is the task's ARN, whose fourth part is the region.
 func (t *TaskServer) TaskARN() string {
 	return arn{partitionOf(t.task.Region), "ecs", t.task.Region, t.account, "task/" + t.task.Cluster + "/" + t.task.ID}.String()

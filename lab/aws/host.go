@@ -9,7 +9,7 @@ import (
 
 // An endpoint is what a host name says about the service behind it.
 type endpoint struct {
-	service   string // "sts" or "s3"
+	service   string // "sts", "s3" or "sso"
 	partition string // "aws", "aws-cn" or "aws-us-gov"
 	region    string // the region that requests must be signed for
 	global    bool   // sts.amazonaws.com and s3.amazonaws.com name no region
@@ -42,7 +42,7 @@ func partitionOf(region string) string {
 	return ""
 }
 
-// parseHost knows the names of STS and S3: regional, global, FIPS, dual-stack and virtual-hosted, in three partitions.
+// parseHost knows the names of STS, S3 and the sign-on portal: regional, global, FIPS, dual-stack and virtual-hosted, in three partitions.
 func parseHost(host string) (endpoint, bool) {
 	name, china := strings.CutSuffix(host, ".amazonaws.com.cn")
 	if !china {
@@ -77,6 +77,9 @@ func parseServiceName(name string) (endpoint, bool) {
 		return endpoint{}, false
 	case name == "sts", name == "sts-fips" && slices.Contains(fipsRegions, at.region):
 		at.service = "sts"
+		return at, true
+	case name == "portal.sso":
+		at.service = "sso"
 		return at, true
 	}
 	for _, service := range []string{"s3", "s3-fips", "s3.dualstack", "s3-fips.dualstack"} {

@@ -61,6 +61,7 @@ func (s *stsServer) answer(r *http.Request, e *journal.Entry) (any, error) {
 		"GetCallerIdentity":         call.getCallerIdentity,
 		"AssumeRole":                call.assumeRole,
 		"AssumeRoleWithWebIdentity": call.assumeRoleWithWebIdentity,
+		"GetWebIdentityToken":       call.getWebIdentityToken,
 	}
 	name, version := f["Action"], f["Version"]
 	if name == "" {

@@ -93,6 +93,10 @@ func (c *stsCall) findProvider(account, issuer string) (provider, error) {
 		c.entry.OK("the token is issued by %s, which AWS knows without any provider in the account", issuer)
 		return provider{arn: googleProvider, issuer: googleProvider}, nil
 	}
+	if strings.HasSuffix(issuer, outboundDomain) {
+		c.entry.Fail("the token's issuer is not AWS itself: its outbound tokens are for everyone but AWS")
+		return provider{}, invalidToken("Tokens issued by AWS STS can't be used to assume a role")
+	}
 	c.cloud.mu.Lock()
 	defer c.cloud.mu.Unlock()
 	if a := c.cloud.accounts[account]; a != nil {
