@@ -45,9 +45,10 @@ type Request struct {
 
 // A Response is a whole answer, whatever its status.
 type Response struct {
-	Status int
-	Header http.Header
-	Body   []byte
+	Status  int
+	Header  http.Header
+	Body    []byte
+	Trailer http.Header // what came after the body, where gRPC says how it went
 }
 
 // OK reports a 2xx status.
@@ -84,7 +85,7 @@ func Do(ctx context.Context, client *http.Client, q Request) (*Response, error) 
 		}
 		return nil, err
 	}
-	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+	return &Response{Status: res.StatusCode, Header: res.Header, Body: body, Trailer: res.Trailer}, nil
 }
 
 // Direct reaches link-local addresses, which no proxy can: the metadata services of both clouds.
