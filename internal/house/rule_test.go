@@ -54,6 +54,7 @@ func TestBrokenArrowsAreReported(t *testing.T) {
 		"signing takes the whole chain":   {[]string{"./from/aws: github.com/aws/aws-sdk-go-v2/config"}, "./from/aws links github.com/aws/aws-sdk-go-v2/config ("},
 		"the role takes credentials":      {[]string{"./to/aws: github.com/aws/aws-sdk-go-v2/credentials/stscreds"}, "./to/aws links github.com/aws/aws-sdk-go-v2/credentials/stscreds ("},
 		"metadata takes Google's client":  {[]string{"./from/gcp: cloud.google.com/go/compute/metadata"}, "./from/gcp links cloud.google.com/go/compute/metadata ("},
+		"any token takes gRPC":            {[]string{"./from/oidc: google.golang.org/grpc"}, "./from/oidc links google.golang.org/grpc ("},
 		"the exchange takes Google's":     {[]string{"./to/gcp: cloud.google.com/go/auth"}, "./to/gcp links cloud.google.com/go/auth ("},
 		"an adapter takes both clouds":    {[]string{"./to/gcp/googleauth: github.com/aws/aws-sdk-go-v2/aws"}, "./to/gcp/googleauth links github.com/aws/aws-sdk-go-v2/aws ("},
 		"AWS takes Google's":              {[]string{"./to/aws/awscreds: google.golang.org/api/option"}, "./to/aws/awscreds links google.golang.org/api/option ("},
