@@ -93,5 +93,8 @@ func (q *call) authenticate(a api) (accessToken, error) {
 			"the token's scopes are %s; this method needs one of %s", listed(token.scopes), listed(a.scopes))
 	}
 	q.entry.OK("the token carries a scope that opens this method")
-	return token, nil
+	if token.boundary != nil {
+		return accessToken{}, q.refuse(apiError(http.StatusForbidden, "The caller does not have permission"), "the token has an access boundary, and boundaries open Cloud Storage alone")
+	}
+	return token, q.checkCharge(a, token)
 }

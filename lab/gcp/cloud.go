@@ -49,6 +49,8 @@ type Cloud struct {
 	accounts    map[string]*account // by e-mail
 	buckets     map[string]*bucket
 	functions   map[string]*function // by host and path
+	users       map[string]*user     // by e-mail
+	workforce   map[string]*pool     // by id
 	bindings    []binding
 	tokens      map[string]accessToken
 	forgetAt    int // how many tokens there are when the old ones are next looked for
@@ -72,6 +74,8 @@ func New(config Config) *Cloud {
 		accounts:  map[string]*account{},
 		buckets:   map[string]*bucket{},
 		functions: map[string]*function{},
+		users:     map[string]*user{},
+		workforce: map[string]*pool{},
 		tokens:    map[string]accessToken{},
 	}
 	if c.clock == nil {

@@ -42,7 +42,7 @@ func (c *Cloud) Handler(host string) (http.Handler, bool) {
 func (c *Cloud) wwwHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/oauth2/v3/certs", c.published("JWKS", c.issuer.JWKS()))
-	mux.Handle("POST /oauth2/v4/token", c.serve("OAuth 2.0", "token", (*call).bearerGrant))
+	mux.Handle("POST /oauth2/v4/token", c.serve("OAuth 2.0", "token", (*call).tokenGrant))
 	mux.Handle("GET /service_accounts/v1/jwk/{email}", c.serve("IAM", "service account keys", (*call).accountKeys))
 	mux.Handle("/", c.serve("Google APIs", "unknown path", (*call).unknownPath))
 	storage := c.storageHandler("")

@@ -4,6 +4,7 @@ package labgcp
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ type binding struct {
 
 // Grant gives a role on a resource to a member. The resource is projects/ID, serviceAccounts/EMAIL, buckets/NAME or
 // functions/NAME; the role one of Google's own, such as roles/iam.workloadIdentityUser; the member is written as in an
-// IAM policy: serviceAccount:EMAIL, principal://…, principalSet://…, allUsers or allAuthenticatedUsers. What a
-// principal names is not looked at: like Google, the lab takes a binding that can never match anyone.
+// IAM policy: serviceAccount:EMAIL, serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME], user:EMAIL, principal://…,
+// principalSet://…, allUsers or allAuthenticatedUsers. What a principal names is not looked at: like Google, the lab
+// takes a binding that can never match anyone.
 func (c *Cloud) Grant(resource, role, member string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,24 +75,37 @@ func (c *Cloud) checkResource(resource string) (kind string, err error) {
 	return kind, nil
 }
 
-// checkMember refuses what IAM refuses: a misspelt kind, or a service account that does not exist.
+// checkMember refuses what IAM refuses: a misspelt kind, or an account that does not exist.
 func (c *Cloud) checkMember(member string) error {
-	if member == "allUsers" || member == "allAuthenticatedUsers" {
-		return nil
-	}
-	if email, ok := strings.CutPrefix(member, "serviceAccount:"); ok {
-		if c.accounts[email] == nil {
-			return fmt.Errorf("service account %s does not exist", clip(email, 128))
+	kind, name, _ := strings.Cut(member, ":")
+	switch kind {
+	case "allUsers", "allAuthenticatedUsers":
+		if member == kind {
+			return nil
+		}
+	case "serviceAccount":
+		// Whether there is such a Kubernetes service account, IAM does not know.
+		if m := kubernetesMember.FindStringSubmatch(name); c.accounts[name] == nil && (m == nil || c.projects[m[1]] == nil) {
+			return fmt.Errorf("service account %s does not exist", clip(name, 128))
 		}
 		return nil
-	}
-	for _, prefix := range []string{"principal://iam.googleapis.com/projects/", "principalSet://iam.googleapis.com/projects/"} {
-		if rest, ok := strings.CutPrefix(member, prefix); ok && strings.Contains(rest, "/locations/global/workloadIdentityPools/") {
+	case "user":
+		if c.users[name] == nil {
+			return fmt.Errorf("user %s does not exist", clip(name, 128))
+		}
+		return nil
+	case "principal", "principalSet":
+		if federatedMember.MatchString(name) {
 			return nil
 		}
 	}
-	return fmt.Errorf("member %q: want serviceAccount:EMAIL, principal://iam.googleapis.com/projects/NUMBER/…, principalSet://… or allUsers", clip(member, 200))
+	return fmt.Errorf("member %q: want serviceAccount:EMAIL, user:EMAIL, principal://iam.googleapis.com/projects/NUMBER/…, principalSet://… or allUsers", clip(member, 200))
 }
+
+var (
+	federatedMember  = regexp.MustCompile(`^//iam\.googleapis\.com/(?:projects/.*/locations/global/workloadIdentityPools/|locations/global/workforcePools/[^/]+/)`)
+	kubernetesMember = regexp.MustCompile(`^([a-z][a-z0-9-]{4,28}[a-z0-9])\.svc\.id\.goog\[[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}\]$`)
+)
 
 // allowed looks for a binding that gives one of the members one of the permissions on one of the resources: the thing
 // itself, and the project it is in, because IAM policies are inherited. pending reports a grant that has not spread yet.

@@ -30,25 +30,35 @@ func (c *Cloud) VM(m Machine) http.Handler {
 	if len(m.Scopes) == 0 {
 		m.Scopes = []string{scopePlatform}
 	}
-	s := &metadataServer{cloud: c, machine: m, started: c.clock(), id: digits(m.Project+"/"+m.Name, 19), kept: map[string]keptToken{}}
+	return c.metadataHandler(c.newMetadataServer(m, digits(m.Project+"/"+m.Name, 19)))
+}
+
+func (c *Cloud) newMetadataServer(m Machine, id string) *metadataServer {
+	s := &metadataServer{cloud: c, machine: m, started: c.clock(), id: id, kept: map[string]keptToken{}}
+	s.instance, s.serviceAccounts, s.identity = s.vmInstance, s.attachedAccount, s.vmIdentity
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if p := c.projects[m.Project]; p != nil {
 		s.number = p.number
 	}
-	c.mu.Unlock()
-	return c.metadataHandler(s)
+	return s
 }
 
-// A metadataServer answers for one machine.
+// A metadataServer answers for one machine, or one place of another kind that has less to tell.
 type metadataServer struct {
 	cloud   *Cloud
 	machine Machine
 	number  string // of the project
 	id      string
 	started time.Time
+	bare    bool // only what the platform documents
+
+	instance        func() directory
+	serviceAccounts func() directory
+	identity        func(q *call, sa ServiceAccount, audience string) (string, error)
 
 	mu   sync.Mutex
-	kept map[string]keptToken // by scopes
+	kept map[string]keptToken // by what was asked
 }
 
 type keptToken struct {
@@ -70,18 +80,26 @@ const replacedEarly = 5 * time.Minute
 
 // token gives the machine's token for some scopes: the same one as before until replacedEarly before its end.
 func (s *metadataServer) token(sa ServiceAccount, scopes []string, now time.Time) (t keptToken, kept bool) {
+	t, kept, _ = s.keep("token "+strings.Join(scopes, " "), now, func() (keptToken, error) {
+		return keptToken{s.cloud.accountToken(sa, scopes, now, tokenLife), now.Add(tokenLife)}, nil
+	})
+	return t, kept
+}
+
+// keep gives what was made before for the same question, until replacedEarly before its end.
+func (s *metadataServer) keep(question string, now time.Time, fresh func() (keptToken, error)) (t keptToken, kept bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := strings.Join(scopes, " ")
-	if t := s.kept[key]; now.Before(t.expires.Add(-replacedEarly)) {
-		return t, true
+	if t := s.kept[question]; now.Before(t.expires.Add(-replacedEarly)) {
+		return t, true, nil
 	}
 	if len(s.kept) >= 64 { // a client that makes up scopes does not fill the memory
 		clear(s.kept)
 	}
-	t = keptToken{s.cloud.accountToken(sa, scopes, now, tokenLife), now.Add(tokenLife)}
-	s.kept[key] = t
-	return t, false
+	if t, err = fresh(); err == nil {
+		s.kept[question] = t
+	}
+	return t, false, err
 }
 
 // granted are the scopes a token gets. A machine with cloud-platform may be asked for less; one that was given narrower
@@ -93,14 +111,15 @@ func (s *metadataServer) granted(asked string) []string {
 	return strings.Split(asked, ",")
 }
 
-// identity signs an ID token of the machine's account; the full format tells about the machine too.
-func (s *metadataServer) identity(sa ServiceAccount, audience string, full, licenses bool, now time.Time) (string, error) {
+// vmIdentity signs an ID token of the machine's account; the full format tells about the machine too.
+func (s *metadataServer) vmIdentity(q *call, sa ServiceAccount, audience string) (string, error) {
 	var extra map[string]any
-	if full {
+	query := q.r.URL.Query()
+	if query.Get("format") == "full" {
 		extra = emailClaims(sa)
-		extra["google"] = map[string]any{"compute_engine": s.engine(licenses)}
+		extra["google"] = map[string]any{"compute_engine": s.engine(strings.EqualFold(query.Get("licenses"), "TRUE"))}
 	}
-	return s.cloud.idToken(sa, audience, sa.UniqueID, now, extra)
+	return s.cloud.idToken(sa, audience, sa.UniqueID, q.now, extra)
 }
 
 func (s *metadataServer) engine(licenses bool) map[string]any {

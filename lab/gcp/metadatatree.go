@@ -28,18 +28,16 @@ func (n number) MarshalJSON() ([]byte, error) {
 
 // tree is everything below /computeMetadata/v1/. Source: protocol notes on Compute Engine metadata.
 func (s *metadataServer) tree() directory {
-	return directory{
-		"instance": s.instance(),
-		"project": directory{
-			"attributes":         directory{},
-			"numeric-project-id": number(s.number),
-			"project-id":         s.machine.Project,
-		},
-		"universe": directory{"universe-domain": universe},
+	project := directory{"numeric-project-id": number(s.number), "project-id": s.machine.Project}
+	all := directory{"instance": s.instance(), "project": project}
+	if !s.bare {
+		project["attributes"] = directory{}
+		all["universe"] = directory{"universe-domain": universe}
 	}
+	return all
 }
 
-func (s *metadataServer) instance() directory {
+func (s *metadataServer) vmInstance() directory {
 	m := s.machine
 	attributes := directory{}
 	for name, value := range m.Attributes {
@@ -63,20 +61,21 @@ func (s *metadataServer) instance() directory {
 	}
 }
 
-// serviceAccounts lists the machine's account twice: by its e-mail and as default.
-func (s *metadataServer) serviceAccounts() directory {
+// attachedAccount is the account that the machine was given.
+func (s *metadataServer) attachedAccount() directory {
 	sa, ok := s.account()
 	if !ok {
 		return directory{}
 	}
-	page := directory{
-		"aliases":  []string{"default"},
-		"email":    sa.Email,
-		"identity": dynamic(func(q *call) (answer, error) { return s.serveIdentity(q, sa) }),
-		"scopes":   s.machine.Scopes,
-		"token":    dynamic(func(q *call) (answer, error) { return s.serveToken(q, sa) }),
-	}
-	return directory{"default": page, sa.Email: page}
+	return s.accountPage(sa.Email,
+		func(q *call) (answer, error) { return s.serveToken(q, sa) },
+		func(q *call) (answer, error) { return s.serveIdentity(q, sa) })
+}
+
+// accountPage lists an account twice: by its e-mail and as default.
+func (s *metadataServer) accountPage(email string, token, identity dynamic) directory {
+	page := directory{"aliases": []string{"default"}, "email": email, "identity": identity, "scopes": s.machine.Scopes, "token": token}
+	return directory{"default": page, email: page}
 }
 
 func (s *metadataServer) serveToken(q *call, sa ServiceAccount) (answer, error) {
@@ -108,8 +107,7 @@ func (s *metadataServer) serveIdentity(q *call, sa ServiceAccount) (answer, erro
 	if format != "" && format != "standard" && format != "full" {
 		return answer{}, q.refuse(htmlAnswer(http.StatusBadRequest, "invalid format parameter"), "the format %q is neither standard nor full", clip(format, 32))
 	}
-	full := format == "full"
-	text, err := s.identity(sa, audience, full, full && strings.EqualFold(query.Get("licenses"), "TRUE"), q.now)
+	text, err := s.identity(q, sa, audience)
 	if err != nil {
 		return answer{}, err
 	}

@@ -8,17 +8,25 @@ import (
 	"strings"
 )
 
-// A providerName is the full name of a workload identity pool provider: the audience of a token exchange.
+// A providerName is the full name of a provider: the audience of a token exchange. That of a workforce pool has no
+// project.
 type providerName struct{ project, pool, provider string }
+
+func (n providerName) workforce() bool { return n.project == "" }
 
 const resourceHost = "//iam.googleapis.com/"
 
-// parseProviderName reads //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID.
+// parseProviderName reads //iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID,
+// or //iam.googleapis.com/locations/global/workforcePools/POOL/providers/ID.
 // A project id in the place of the number is let through: Google says of it that the provider does not exist, not that
 // the name is malformed.
 func parseProviderName(s string) (providerName, error) {
 	rest, ok := strings.CutPrefix(s, resourceHost)
 	parts := strings.Split(rest, "/")
+	if ok && len(parts) == 6 && parts[0] == "locations" && parts[1] == "global" && parts[2] == "workforcePools" && parts[4] == "providers" &&
+		workforcePoolID.MatchString(parts[3]) && namePart.MatchString(parts[5]) {
+		return providerName{pool: parts[3], provider: parts[5]}, nil
+	}
 	if !ok || len(parts) != 8 {
 		return providerName{}, fmt.Errorf("want %sprojects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER", resourceHost)
 	}
@@ -43,6 +51,9 @@ func (n providerName) String() string {
 
 // poolName is the pool's own name, without the host.
 func (n providerName) poolName() string {
+	if n.workforce() {
+		return "locations/global/workforcePools/" + n.pool
+	}
 	return "projects/" + n.project + "/locations/global/workloadIdentityPools/" + n.pool
 }
 

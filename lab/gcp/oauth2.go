@@ -15,6 +15,7 @@ import (
 
 const (
 	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantRefresh   = "refresh_token"
 	tokenURL       = "https://oauth2.googleapis.com/token"
 	oldTokenURL    = "https://www.googleapis.com/oauth2/v4/token"
 	universe       = "googleapis.com"
@@ -31,7 +32,7 @@ const (
 
 func (c *Cloud) oauth2Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /token", c.serve("OAuth 2.0", "token", (*call).bearerGrant))
+	mux.Handle("POST /token", c.serve("OAuth 2.0", "token", (*call).tokenGrant))
 	mux.Handle("/", c.serve("OAuth 2.0", "unknown path", (*call).unknownPath))
 	return mux
 }
@@ -44,16 +45,25 @@ func (c *Cloud) accountsHandler() http.Handler {
 	return mux
 }
 
-// bearerGrant answers a JWT that a service account signed (RFC 7523): with a scope in it, an access token; with a
-// target_audience, an ID token.
-func (q *call) bearerGrant() (answer, error) {
+// tokenGrant answers the two grants that programs use: a JWT that a service account signed, and a person's refresh token.
+func (q *call) tokenGrant() (answer, error) {
 	form, err := q.readForm()
 	if err != nil {
 		return answer{}, err
 	}
-	if got := form.Get("grant_type"); got != grantJWTBearer {
+	switch got := form.Get("grant_type"); got {
+	case grantJWTBearer:
+		return q.bearerGrant(form)
+	case grantRefresh:
+		return q.refreshGrant(form)
+	default:
 		return answer{}, q.refuse(oauthError(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: "+clip(got, 80)), "the grant type is %q", clip(got, 80))
 	}
+}
+
+// bearerGrant answers a JWT that a service account signed (RFC 7523): with a scope in it, an access token; with a
+// target_audience, an ID token.
+func (q *call) bearerGrant(form url.Values) (answer, error) {
 	sa, claims, err := q.readAssertion(form)
 	if err != nil {
 		return answer{}, err

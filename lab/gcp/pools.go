@@ -156,6 +156,9 @@ func (p *provider) audiences() []string {
 func (c *Cloud) findProvider(n providerName) (found *provider, note string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n.workforce() {
+		return c.findWorkforceProvider(n)
+	}
 	project := c.projectByNumber(n.project)
 	if project == nil {
 		if c.projects[n.project] != nil {
@@ -179,6 +182,11 @@ func (c *Cloud) findProvider(n providerName) (found *provider, note string) {
 
 // poolUsable reports whether tokens of a pool still work. The caller holds the lock.
 func (c *Cloud) poolUsable(name string) bool {
+	for _, p := range c.workforce {
+		if p.name == name {
+			return true
+		}
+	}
 	for _, project := range c.projects {
 		for _, p := range project.pools {
 			if p.name == name {

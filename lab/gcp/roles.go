@@ -24,6 +24,7 @@ const (
 	permObjectsList   = "storage.objects.list"
 
 	permProjectsGet     = "resourcemanager.projects.get"
+	permUseServices     = "serviceusage.services.use"
 	permInvokeRun       = "run.routes.invoke"
 	permInvokeFunctions = "cloudfunctions.functions.invoke"
 )
@@ -49,8 +50,10 @@ var roles = map[string]role{
 	"roles/run.invoker":            {"projects functions", []string{permInvokeRun}},
 	"roles/cloudfunctions.invoker": {"projects functions", []string{permInvokeFunctions}},
 
+	"roles/serviceusage.serviceUsageConsumer": {"projects", []string{permUseServices}},
+
 	"roles/browser": {"projects", []string{permProjectsGet}},
 	"roles/viewer":  {"projects", []string{permProjectsGet, permBucketsList}},
-	"roles/editor":  {"projects", []string{permProjectsGet, permBucketsList}},
-	"roles/owner":   {"projects", []string{permProjectsGet, permBucketsList, permInvokeFunctions}},
+	"roles/editor":  {"projects", []string{permProjectsGet, permBucketsList, permUseServices}},
+	"roles/owner":   {"projects", []string{permProjectsGet, permBucketsList, permInvokeFunctions, permUseServices}},
 }

@@ -83,28 +83,28 @@ func (a access) denial(who string) string {
 }
 
 // authorize checks the token, its scopes, and the permission. Without a token it looks whether everyone may.
-func (q *call) authorize(a access) error {
+func (q *call) authorize(a access) (accessToken, error) {
 	token, failed := q.bearer()
 	switch {
 	case failed != nil && failed.missing:
-		return q.authorizeEveryone(a)
+		return accessToken{}, q.authorizeEveryone(a)
 	case failed != nil:
-		return q.refuse(storageUnauthorized("authError", "Invalid Credentials", `, error="invalid_token"`), "%s", failed.check)
+		return accessToken{}, q.refuse(storageUnauthorized("authError", "Invalid Credentials", `, error="invalid_token"`), "%s", failed.check)
 	}
 	scopes := storageReadScopes
 	if a.writes() {
 		scopes = storageWriteScopes
 	}
 	if !token.hasScope(scopes...) {
-		return q.refuse(storageError(http.StatusForbidden, "forbidden", "Provided scope(s) are not authorized").
+		return accessToken{}, q.refuse(storageError(http.StatusForbidden, "forbidden", "Provided scope(s) are not authorized").
 			with("Www-Authenticate", realm+`, error="insufficient_scope", scope="`+join(scopes)+`"`),
 			"the token's scopes are %s; this needs one of %s", listed(token.scopes), listed(scopes))
 	}
 	q.entry.OK("the token carries a scope for Cloud Storage")
 	if !q.permitted(token.principal, token.members, a.permission, a.resources()...) {
-		return &refusal{storageError(http.StatusForbidden, "forbidden", a.denial(storageName(token)))}
+		return accessToken{}, &refusal{storageError(http.StatusForbidden, "forbidden", a.denial(storageName(token)))}
 	}
-	return nil
+	return token, q.checkStorageCharge(token)
 }
 
 func (a access) writes() bool {
@@ -127,17 +127,28 @@ func (q *call) authorizeEveryone(a access) error {
 	return q.refuse(storageUnauthorized("required", a.denial("Anonymous caller"), ""), "the request carries no token, and not everyone has %s here", a.permission)
 }
 
-// authorizeIn finds the bucket and checks the caller's right to it. A bucket that does not exist is said to be missing
-// only to a caller with a token that works.
-func (q *call) authorizeIn(name, permission string, object bool) error {
+// authorizeIn finds the bucket and checks the caller's right to it, or to the object that the path names.
+func (q *call) authorizeIn(p storagePath, permission string, object bool) error {
+	token, a, err := q.authorizeBucket(p.bucket, permission, object)
+	if err != nil {
+		return err
+	}
+	return q.withinBoundary(token, a, p.object)
+}
+
+// authorizeBucket is authorizeIn but for the token's access boundary, which may look at the object's name. A bucket that
+// does not exist is said to be missing only to a caller with a token that works.
+func (q *call) authorizeBucket(name, permission string, object bool) (accessToken, access, error) {
 	b, ok := q.bucket(name)
 	if !ok {
 		if _, failed := q.bearer(); failed != nil {
-			return q.refuse(storageUnauthorized("authError", "Invalid Credentials", `, error="invalid_token"`), "%s", failed.check)
+			return accessToken{}, access{}, q.refuse(storageUnauthorized("authError", "Invalid Credentials", `, error="invalid_token"`), "%s", failed.check)
 		}
-		return q.refuse(storageError(http.StatusNotFound, "notFound", "The specified bucket does not exist."), "there is no bucket %s", clip(name, 80))
+		return accessToken{}, access{}, q.refuse(storageError(http.StatusNotFound, "notFound", "The specified bucket does not exist."), "there is no bucket %s", clip(name, 80))
 	}
-	return q.authorize(access{permission: permission, bucket: b.name, project: b.project, object: object})
+	a := access{permission: permission, bucket: b.name, project: b.project, object: object}
+	token, err := q.authorize(a)
+	return token, a, err
 }
 
 // unknownParameter refuses a precondition that is not emulated: to ignore it would be to break its promise.

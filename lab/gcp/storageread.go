@@ -46,7 +46,12 @@ func (q *call) listBuckets(storagePath) (answer, error) {
 		}
 		return answer{}, q.refuse(storageError(http.StatusBadRequest, "invalid", "Unknown project id: "+clip(query.Get("project"), 64)), "there is no such project")
 	}
-	if err := q.authorize(access{permission: permBucketsList, project: p.id}); err != nil {
+	a := access{permission: permBucketsList, project: p.id}
+	token, err := q.authorize(a)
+	if err == nil {
+		err = q.withinBoundary(token, a, "")
+	}
+	if err != nil {
 		return answer{}, err
 	}
 	size, after, ok := page(query.Get("maxResults"), query.Get("pageToken"), maxPage)
@@ -88,7 +93,7 @@ func (c *Cloud) projectBuckets(project string) []bucket {
 }
 
 func (q *call) getBucket(p storagePath) (answer, error) {
-	if err := q.authorizeIn(p.bucket, permBucketsGet, false); err != nil {
+	if err := q.authorizeIn(p, permBucketsGet, false); err != nil {
 		return answer{}, err
 	}
 	b, _ := q.bucket(p.bucket)
@@ -107,7 +112,7 @@ type objectList struct {
 }
 
 func (q *call) listObjects(p storagePath) (answer, error) {
-	if err := q.authorizeIn(p.bucket, permObjectsList, false); err != nil {
+	if err := q.authorizeIn(p, permObjectsList, false); err != nil {
 		return answer{}, err
 	}
 	query := q.r.URL.Query()
@@ -180,7 +185,7 @@ func grouped(names []string, prefix, delimiter string) []listEntry {
 
 // getObject gives an object's metadata, or with alt=media its bytes.
 func (q *call) getObject(p storagePath) (answer, error) {
-	if err := q.authorizeIn(p.bucket, permObjectsGet, true); err != nil {
+	if err := q.authorizeIn(p, permObjectsGet, true); err != nil {
 		return answer{}, err
 	}
 	meta, body, err := q.read(p.bucket, p.object)

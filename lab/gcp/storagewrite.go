@@ -35,7 +35,8 @@ type upload struct {
 // insertObject takes an upload of either simple kind: the bytes alone, or metadata and bytes in one multipart body.
 // Replacing an object needs the right to delete it, too.
 func (q *call) insertObject(p storagePath) (answer, error) {
-	if err := q.authorizeIn(p.bucket, permObjectsCreate, true); err != nil {
+	token, a, err := q.authorizeBucket(p.bucket, permObjectsCreate, true)
+	if err != nil {
 		return answer{}, err
 	}
 	u, err := q.readUpload()
@@ -44,6 +45,9 @@ func (q *call) insertObject(p storagePath) (answer, error) {
 	}
 	if !objectName(u.Name) {
 		return answer{}, q.refuse(storageError(http.StatusBadRequest, "required", "Required"), "the object's name is missing or not a legal one")
+	}
+	if err := q.withinBoundary(token, a, u.Name); err != nil { // an upload says only now what it is called
+		return answer{}, err
 	}
 	q.writing.Lock()
 	defer q.writing.Unlock()
@@ -66,7 +70,7 @@ func (q *call) checkReplace(bucket, name string) error {
 	if err := q.checkGeneration(before.Generation); err != nil {
 		return err
 	}
-	return q.authorizeIn(bucket, permObjectsDelete, true)
+	return q.authorizeIn(storagePath{bucket: bucket, object: name}, permObjectsDelete, true)
 }
 
 // checkGeneration honours ifGenerationMatch; 0 stands for no object.
@@ -162,7 +166,7 @@ func splitUpload(contentType string, body []byte) (upload, error) {
 }
 
 func (q *call) deleteObject(p storagePath) (answer, error) {
-	if err := q.authorizeIn(p.bucket, permObjectsDelete, true); err != nil {
+	if err := q.authorizeIn(p, permObjectsDelete, true); err != nil {
 		return answer{}, err
 	}
 	q.writing.Lock()

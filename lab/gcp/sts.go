@@ -58,6 +58,7 @@ func (c *Cloud) stsHandler() http.Handler {
 // An exchangeRequest is a token exchange whose form is in order.
 type exchangeRequest struct {
 	provider     *provider
+	userProject  string
 	subjectToken string
 	tokenType    string
 	scopes       []string
@@ -66,7 +67,14 @@ type exchangeRequest struct {
 // exchange answers POST /v1/token: it finds the provider, asks whoever issued the subject token whether it is genuine,
 // maps what they say to Google's attributes, and gives a federated token for the result.
 func (q *call) exchange() (answer, error) {
-	req, err := q.readExchange()
+	form, err := q.readExchangeForm()
+	if err != nil {
+		return answer{}, err
+	}
+	if form.Get("subject_token_type") == typeAccessToken {
+		return q.downscope(form.Values, form.options)
+	}
+	req, err := q.readExchange(form)
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,19 +89,30 @@ func (q *call) exchange() (answer, error) {
 	return q.federatedToken(req, attributes, notAfter), nil
 }
 
-func (q *call) readExchange() (exchangeRequest, error) {
+// A requestForm is a form whose options are read.
+type requestForm struct {
+	url.Values
+	options map[string]any
+}
+
+func (q *call) readExchangeForm() (requestForm, error) {
 	if err := q.checkClientAuth(); err != nil {
-		return exchangeRequest{}, err
+		return requestForm{}, err
 	}
 	form, err := q.readForm()
 	if err != nil {
-		return exchangeRequest{}, err
+		return requestForm{}, err
 	}
-	if err := q.checkGrant(form); err != nil {
-		return exchangeRequest{}, err
-	}
+	options, err := q.checkGrant(form)
+	return requestForm{form, options}, err
+}
+
+func (q *call) readExchange(form requestForm) (_ exchangeRequest, err error) {
 	req := exchangeRequest{subjectToken: form.Get("subject_token"), tokenType: form.Get("subject_token_type")}
 	if req.provider, err = q.audienceProvider(form.Get("audience")); err != nil {
+		return exchangeRequest{}, err
+	}
+	if req.userProject, err = q.readUserProject(req.provider, form.options); err != nil {
 		return exchangeRequest{}, err
 	}
 	if req.scopes, err = q.readScopes(form.Get("scope")); err != nil {
@@ -147,20 +166,20 @@ func (q *call) badForm(why string) error {
 }
 
 // checkGrant looks at the fields that have one right value. The wording of these refusals is ours.
-func (q *call) checkGrant(form url.Values) error {
+func (q *call) checkGrant(form url.Values) (options map[string]any, err error) {
 	if got := form.Get("grant_type"); got != grantExchange {
-		return q.refuse(oauthError(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant type."), "the grant type is %q", clip(got, 80))
+		return nil, q.refuse(oauthError(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant type."), "the grant type is %q", clip(got, 80))
 	}
 	if got := form.Get("requested_token_type"); got != typeAccessToken {
-		return q.refuse(oauthError(http.StatusBadRequest, invalidRequest, "Invalid requested token type."), "the requested token type is %q", clip(got, 80))
+		return nil, q.refuse(oauthError(http.StatusBadRequest, invalidRequest, "Invalid requested token type."), "the requested token type is %q", clip(got, 80))
 	}
-	if options := form.Get("options"); options != "" {
-		if _, err := readObject([]byte(options)); err != nil {
-			return q.refuse(oauthError(http.StatusBadRequest, invalidRequest, `Invalid value for "options".`), "the options are no JSON object: %v", err)
+	if text := form.Get("options"); text != "" {
+		if options, err = readObject([]byte(text)); err != nil {
+			return nil, q.refuse(oauthError(http.StatusBadRequest, invalidRequest, `Invalid value for "options".`), "the options are no JSON object: %v", err)
 		}
 	}
 	q.entry.OK("the form asks to exchange a subject token for an access token")
-	return nil
+	return options, nil
 }
 
 func (q *call) audienceProvider(audience string) (*provider, error) {
@@ -256,13 +275,14 @@ func (q *call) federatedToken(req exchangeRequest, a gcptrust.Attributes, notAft
 	pool := req.provider.name.poolName()
 	principal := "principal://iam.googleapis.com/" + pool + "/subject/" + a.Subject
 	text := q.mint("d", accessToken{
-		principal: principal,
-		pool:      pool,
-		provider:  req.provider.name.String(),
-		members:   append(a.Members(pool), "allUsers"),
-		scopes:    req.scopes,
-		issued:    q.now,
-		expires:   expires,
+		principal:   principal,
+		pool:        pool,
+		provider:    req.provider.name.String(),
+		userProject: req.userProject,
+		members:     append(a.Members(pool), "allUsers"),
+		scopes:      req.scopes,
+		issued:      q.now,
+		expires:     expires,
 	})
 	q.entry.Caller = principal
 	life := lifeSeconds(q.now, expires)

@@ -22,22 +22,25 @@ const (
 
 // An accessToken is what Google remembers of an opaque token it gave out.
 type accessToken struct {
-	principal string   // an e-mail address, or principal://…, as logs name it
-	email     string   // of the service account; empty for a federated token
-	pool      string   // of a federated token: projects/N/locations/global/workloadIdentityPools/P
-	provider  string   // of a federated token: the full provider name
-	members   []string // every IAM member that names the caller
-	scopes    []string
-	issued    time.Time
-	expires   time.Time
+	principal   string   // an e-mail address, or principal://…, as logs name it
+	email       string   // of the service account; empty for a federated token
+	person      bool     // a signed-in user's
+	pool        string   // of a federated token: projects/N/locations/global/workloadIdentityPools/P
+	provider    string   // of a federated token: the full provider name
+	userProject string   // of a workforce pool's token: the project that calls are charged to
+	members     []string // every IAM member that names the caller
+	scopes      []string
+	boundary    boundary // nil: none
+	issued      time.Time
+	expires     time.Time
 }
 
 func (t accessToken) hasScope(wanted ...string) bool {
 	return slices.ContainsFunc(wanted, func(s string) bool { return slices.Contains(t.scopes, s) })
 }
 
-// mint remembers t and gives the text that stands for it. The kind is the letter Google puts after ya29: "d" for a
-// federated token, "c" for a service account's.
+// mint remembers t and gives the text that stands for it. The kind is what Google puts after ya29: "d" for a
+// federated token, "c" for a service account's, "a" for a person's, "dr" for a bounded one.
 func (c *Cloud) mint(kind string, t accessToken) string {
 	text := "ya29." + kind + "." + randomText(96)
 	c.mu.Lock()
