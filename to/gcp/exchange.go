@@ -5,6 +5,7 @@ package togcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -29,23 +30,39 @@ func (c *client) now() time.Time {
 	return c.clock()
 }
 
+// The words of RFC 8693.
+const (
+	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+)
+
+// A trade is one exchange of a subject token.
+type trade struct {
+	provider    string
+	userProject string
+	scopes      []string
+	token       stile.SubjectToken
+}
+
 // federate makes the RFC 8693 exchange at Google STS.
 // Source: Google STS v1, token; AIP-4117.
-func (c *client) federate(ctx context.Context, provider string, scopes []string, token stile.SubjectToken) (stile.Credential, error) {
-	q := remote.Request{
-		Op: "exchange the subject token", Cloud: "Google STS", Method: http.MethodPost, URL: c.endpoints.sts(),
-		Header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}},
-		Secrets: []stile.Secret{token.Value},
-		Sent:    []slog.Attr{slog.String("audience", audience(provider)), slog.String("subject", token.Subject)},
+func (c *client) federate(ctx context.Context, t trade) (stile.Credential, error) {
+	form := url.Values{
+		"grant_type":           {grantExchange},
+		"audience":             {audience(t.provider)},
+		"requested_token_type": {typeAccessToken},
+		"scope":                {strings.Join(t.scopes, " ")},
+		"subject_token":        {t.token.Value.Reveal()},
+		"subject_token_type":   {string(t.token.Type)},
 	}
-	q.Body = []byte(url.Values{
-		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
-		"audience":             {audience(provider)},
-		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
-		"scope":                {strings.Join(scopes, " ")},
-		"subject_token":        {token.Value.Reveal()},
-		"subject_token_type":   {string(token.Type)},
-	}.Encode())
+	if t.userProject != "" {
+		options, err := json.Marshal(map[string]string{"userProject": t.userProject})
+		if err != nil {
+			return stile.Credential{}, err
+		}
+		form.Set("options", string(options))
+	}
+	q := c.stsRequest("exchange the subject token", form, t.token.Value, slog.String("audience", audience(t.provider)), slog.String("subject", t.token.Subject))
 	asked := c.now()
 	res, err := remote.Do(ctx, c.http, q)
 	if err != nil {
@@ -54,21 +71,25 @@ func (c *client) federate(ctx context.Context, provider string, scopes []string,
 	if !res.OK() {
 		return stile.Credential{}, stsRefusal(q, res)
 	}
-	var answer struct {
-		AccessToken string      `json:"access_token"`
-		ExpiresIn   json.Number `json:"expires_in"`
+	token, life, err := readToken(res.Body)
+	if err == nil && life == 0 {
+		err = errors.New("no expires_in")
 	}
-	if err := json.Unmarshal(res.Body, &answer); err != nil {
-		return stile.Credential{}, q.Malformed(res, "not the JSON of a token answer")
-	}
-	seconds, err := answer.ExpiresIn.Int64()
-	if answer.AccessToken == "" || err != nil || seconds <= 0 || seconds > 24*3600 {
-		return stile.Credential{}, q.Malformed(res, "no access_token, or an expires_in that is no number of seconds")
+	if err != nil {
+		return stile.Credential{}, q.Malformed(res, err.Error())
 	}
 	return stile.Credential{
-		Kind: stile.KindAccessToken, Token: stile.NewSecret(answer.AccessToken), Principal: "federated identity of " + strings.TrimPrefix(audience(provider), "//iam.googleapis.com/"),
-		Expires: asked.Add(time.Duration(seconds) * time.Second),
+		Kind: stile.KindAccessToken, Token: stile.NewSecret(token), Principal: "federated identity of " + strings.TrimPrefix(audience(t.provider), "//iam.googleapis.com/"),
+		Expires: asked.Add(life),
 	}, nil
+}
+
+func (c *client) stsRequest(op string, form url.Values, secret stile.Secret, sent ...slog.Attr) remote.Request {
+	return remote.Request{
+		Op: op, Cloud: "Google STS", Method: http.MethodPost, URL: c.endpoints.sts(), Body: []byte(form.Encode()),
+		Header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}},
+		Secrets: []stile.Secret{secret}, Sent: sent,
+	}
 }
 
 func stsRefusal(q remote.Request, res *remote.Response) error {
@@ -88,6 +109,8 @@ func stsHint(code, description string) string {
 	switch {
 	case code == "invalid_target":
 		return "check that the pool and provider exist and are enabled, and that the name has the project's number, not its id"
+	case says("userProject"):
+		return "a workforce pool needs UserProject, the project that the person's calls are charged to; a workload identity pool takes none"
 	case code == "unauthorized_client":
 		return "compare the provider's attribute condition with what stile whoami prints: an AWS role is arn:aws:sts::ACCOUNT:assumed-role/NAME there"
 	case says("127 bytes"):
@@ -185,6 +208,8 @@ func apiRefusal(q remote.Request, res *remote.Response, account string) error {
 	}
 	hint := ""
 	switch {
+	case strings.Contains(body.Error.Message, "serviceusage.services.use"):
+		hint = "grant roles/serviceusage.serviceUsageConsumer on the project that the calls are charged to"
 	case body.Error.Status == "PERMISSION_DENIED":
 		hint = "grant roles/iam.workloadIdentityUser on " + account + " to principalSet://iam.googleapis.com/POOL/attribute.aws_role/arn:aws:sts::ACCOUNT:assumed-role/ROLE (an arn:aws:iam::…:role/ value never matches); a grant may need some minutes"
 	case strings.Contains(body.Error.Message, "lifetime"):

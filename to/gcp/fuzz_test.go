@@ -43,8 +43,13 @@ func FuzzAnswers(f *testing.F) {
 		id := &IDToken{Provider: provider, ServiceAccount: "a@b.iam.gserviceaccount.com", TokenAudience: "a"}
 		token := stile.SubjectToken{Value: stile.NewSecret("subject token"), Type: stile.TokenTypeAWS4Request}
 		for _, ask := range []func() (stile.Credential, error){
-			func() (stile.Credential, error) { return c.federate(t.Context(), provider, nil, token) },
+			func() (stile.Credential, error) {
+				return c.federate(t.Context(), trade{provider: provider, token: token})
+			},
 			func() (stile.Credential, error) { return c.accessToken(t.Context(), token.Value, account) },
+			func() (stile.Credential, error) {
+				return c.downscope(t.Context(), stile.Credential{Token: token.Value, Expires: time.Unix(2e9, 0)}, Boundary{})
+			},
 			func() (stile.Credential, error) { return c.idToken(t.Context(), token.Value, id) },
 		} {
 			cred, err := ask()
@@ -65,6 +70,7 @@ func FuzzAnswers(f *testing.F) {
 func FuzzParseProvider(f *testing.F) {
 	f.Add("projects/123/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov")
 	f.Add("https://iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov")
+	f.Add("//iam.googleapis.com/locations/global/workforcePools/staff-pool/providers/okta")
 	f.Add("//iam.googleapis.com/projects/my-project/locations/global/workloadIdentityPools/p/providers/q")
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := ParseProvider(s)
@@ -91,6 +97,25 @@ func FuzzCheckIDToken(f *testing.F) {
 		expires, err := checkIDToken(raw, "a")
 		if err == nil && (expires.IsZero() || strings.Count(raw, ".") != 2) {
 			t.Errorf("%q was taken, expiring %s", raw, expires)
+		}
+	})
+}
+
+func FuzzParseBoundary(f *testing.F) {
+	f.Add(`{"accessBoundary":{"accessBoundaryRules":[{"availableResource":"//storage.googleapis.com/projects/_/buckets/abc","availablePermissions":["inRole:roles/storage.objectViewer"],"availabilityCondition":{"expression":"a && b"}}]}}`)
+	f.Add(`{"accessBoundaryRules":[]}`)
+	f.Add(`{"accessBoundaryRules":[null]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := ParseBoundary(text)
+		if err != nil {
+			if !errors.Is(err, stile.ErrMisuse) {
+				t.Errorf("not misuse: %v", err)
+			}
+			return
+		}
+		again, err := ParseBoundary(b.String())
+		if err != nil || again.String() != b.String() || len(b.String()) > maxBoundary {
+			t.Errorf("%s does not round-trip: %v", b, err)
 		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -20,30 +19,15 @@ import (
 // CloudPlatform is the scope that covers all of Google Cloud; IAM alone then decides.
 const CloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 
-// Endpoints say where Google answers. The zero value is the public cloud.
-type Endpoints struct {
-	STS            string // the token URL; empty: https://sts.googleapis.com/v1/token
-	IAMCredentials string // scheme and host; empty: https://iamcredentials.googleapis.com
-}
-
-func (e Endpoints) sts() string {
-	if e.STS == "" {
-		return "https://sts.googleapis.com/v1/token"
-	}
-	return e.STS
-}
-
-func (e Endpoints) iam() string {
-	if e.IAMCredentials == "" {
-		return "https://iamcredentials.googleapis.com"
-	}
-	return strings.TrimSuffix(e.IAMCredentials, "/")
-}
-
 // AccessToken is a [stile.Target] that gives a Google access token.
 type AccessToken struct {
-	// Provider is the workload identity pool provider that trusts the source: see [ParseProvider]. Required.
+	// Provider is the workload identity pool provider, or workforce pool provider, that trusts the source: see
+	// [ParseProvider]. Required.
 	Provider string
+	// UserProject is the project that a person of a workforce pool is charged to; the person needs
+	// serviceusage.services.use on it. Workforce pools only.
+	// Source: Google STS v1, Options.userProject.
+	UserProject string
 	// ServiceAccount is the e-mail of the account to act as. Empty: direct access, as the federated identity itself.
 	ServiceAccount string
 	// Delegates are the accounts between the federated identity and ServiceAccount, nearest first. Each must be
@@ -55,6 +39,8 @@ type AccessToken struct {
 	// iam.allowServiceAccountCredentialLifetimeExtension allows it. It needs a ServiceAccount. Zero: 1 h.
 	// Source: IAM Credentials v1, generateAccessToken.
 	Lifetime time.Duration
+	// Boundary bounds what the token can do in Cloud Storage, as JSON: see [ParseBoundary]. Empty: no bound.
+	Boundary string
 
 	Endpoints Endpoints
 	Client    *http.Client     // nil: http.DefaultClient
@@ -67,19 +53,34 @@ func (t *AccessToken) Audience() string { return audience(t.Provider) }
 // CacheKey covers every field that decides the token.
 func (t *AccessToken) CacheKey() stile.Key {
 	return stile.NewKey("to/gcp access token", t.Audience(), t.ServiceAccount, list(t.Delegates), list(t.scopes()), t.Lifetime.String(),
-		t.Endpoints.sts(), t.Endpoints.iam())
+		t.UserProject, t.Boundary, t.Endpoints.sts(), t.Endpoints.iam())
 }
 
-// Exchange trades the token at Google STS and, with a ServiceAccount, at IAM Credentials.
+// Exchange trades the token at Google STS; with a ServiceAccount, also at IAM Credentials; with a Boundary, at STS again.
 func (t *AccessToken) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
 	if err := t.check(); err != nil {
 		return stile.Credential{}, &stile.Error{Op: "read the Google Cloud target", Err: err}
 	}
 	c := &client{http: t.Client, clock: t.Clock, endpoints: t.Endpoints}
-	if t.ServiceAccount == "" {
-		return c.federate(ctx, t.Provider, t.scopes(), token)
+	cred, err := t.owner(ctx, c, token)
+	if err != nil || t.Boundary == "" {
+		return cred, err
 	}
-	federated, err := c.federate(ctx, t.Provider, []string{CloudPlatform}, token)
+	boundary, err := ParseBoundary(t.Boundary)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	return c.downscope(ctx, cred, boundary)
+}
+
+// owner gives the token that a boundary would narrow.
+func (t *AccessToken) owner(ctx context.Context, c *client, token stile.SubjectToken) (stile.Credential, error) {
+	ask := trade{provider: t.Provider, userProject: t.UserProject, scopes: t.scopes(), token: token}
+	if t.ServiceAccount == "" {
+		return c.federate(ctx, ask)
+	}
+	ask.scopes = []string{CloudPlatform}
+	federated, err := c.federate(ctx, ask)
 	if err != nil {
 		return stile.Credential{}, err
 	}
@@ -94,7 +95,10 @@ func (t *AccessToken) scopes() []string {
 }
 
 func (t *AccessToken) check() error {
-	if _, err := ParseProvider(t.Provider); err != nil {
+	if err := checkProvider(t.Provider, t.UserProject, t.Endpoints); err != nil {
+		return err
+	}
+	if _, err := ParseBoundary(t.Boundary); t.Boundary != "" && err != nil {
 		return err
 	}
 	for _, scope := range t.scopes() {
@@ -118,6 +122,7 @@ func (t *AccessToken) check() error {
 // token of its own.
 type IDToken struct {
 	Provider       string   // as in [AccessToken]. Required.
+	UserProject    string   // as in [AccessToken]
 	ServiceAccount string   // the account whose token it is. Required.
 	Delegates      []string // as in [AccessToken]
 	// TokenAudience is the aud claim: the URL of the service that will check the token. Required.
@@ -136,7 +141,7 @@ func (t *IDToken) Audience() string { return audience(t.Provider) }
 // CacheKey covers every field that decides the token, its audience first of all.
 func (t *IDToken) CacheKey() stile.Key {
 	return stile.NewKey("to/gcp ID token", t.TokenAudience, t.Audience(), t.ServiceAccount, list(t.Delegates), fmt.Sprint(t.IncludeEmail),
-		t.Endpoints.sts(), t.Endpoints.iam())
+		t.UserProject, t.Endpoints.sts(), t.Endpoints.iam())
 }
 
 // Exchange trades the token at Google STS, then at IAM Credentials.
@@ -145,7 +150,7 @@ func (t *IDToken) Exchange(ctx context.Context, token stile.SubjectToken) (stile
 		return stile.Credential{}, &stile.Error{Op: "read the Google Cloud target", Err: err}
 	}
 	c := &client{http: t.Client, clock: t.Clock, endpoints: t.Endpoints}
-	federated, err := c.federate(ctx, t.Provider, []string{CloudPlatform}, token)
+	federated, err := c.federate(ctx, trade{provider: t.Provider, userProject: t.UserProject, scopes: []string{CloudPlatform}, token: token})
 	if err != nil {
 		return stile.Credential{}, err
 	}
@@ -153,7 +158,7 @@ func (t *IDToken) Exchange(ctx context.Context, token stile.SubjectToken) (stile
 }
 
 func (t *IDToken) check() error {
-	if _, err := ParseProvider(t.Provider); err != nil {
+	if err := checkProvider(t.Provider, t.UserProject, t.Endpoints); err != nil {
 		return err
 	}
 	if t.TokenAudience == "" {
@@ -163,6 +168,22 @@ func (t *IDToken) check() error {
 		return fmt.Errorf("%w: an ID token needs a service account: a federated identity has none of its own", stile.ErrMisuse)
 	}
 	return checkAccounts(t.ServiceAccount, t.Delegates)
+}
+
+// checkProvider also wants a project to charge for a workforce pool, and none for another: Google would ignore it, or
+// charge somebody unlooked for.
+func checkProvider(name, userProject string, endpoints Endpoints) error {
+	provider, err := ParseProvider(name)
+	if err != nil {
+		return err
+	}
+	if userProject != "" && !provider.IsWorkforce() {
+		return fmt.Errorf("%w: a user project is for workforce pools, and %s is a workload identity pool", stile.ErrMisuse, provider.Pool())
+	}
+	if _, err := shape.Project(userProject); userProject != "" && (err != nil || len(userProject) > 32) {
+		return fmt.Errorf("%w: user project %.200q: want a project's id or number", stile.ErrMisuse, userProject)
+	}
+	return endpoints.check()
 }
 
 // checkAccounts keeps an e-mail from becoming another path at IAM Credentials.
