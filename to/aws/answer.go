@@ -12,32 +12,42 @@ import (
 	"github.com/stile-project/stile/internal/remote"
 )
 
-func readSession(body []byte) (stile.Credential, error) {
+// A sessionResult is what both actions answer with.
+type sessionResult struct {
+	User struct {
+		ARN string `xml:"Arn"`
+	} `xml:"AssumedRoleUser"`
+	Credentials struct {
+		AccessKeyID     string `xml:"AccessKeyId"`
+		SecretAccessKey string
+		SessionToken    string
+		Expiration      time.Time
+	}
+}
+
+// readSession reads the answer of AssumeRoleWithWebIdentity or AssumeRole, whichever was asked.
+func readSession(action string, body []byte) (stile.Credential, error) {
 	var answer struct {
-		XMLName xml.Name `xml:"AssumeRoleWithWebIdentityResponse"`
-		Result  struct {
-			User struct {
-				ARN string `xml:"Arn"`
-			} `xml:"AssumedRoleUser"`
-			Credentials struct {
-				AccessKeyID     string `xml:"AccessKeyId"`
-				SecretAccessKey string
-				SessionToken    string
-				Expiration      time.Time
-			}
-		} `xml:"AssumeRoleWithWebIdentityResult"`
+		XMLName xml.Name
+		Web     sessionResult `xml:"AssumeRoleWithWebIdentityResult"`
+		Signed  sessionResult `xml:"AssumeRoleResult"`
 	}
-	if err := xml.Unmarshal(body, &answer); err != nil {
-		return stile.Credential{}, errors.New("not the XML of AssumeRoleWithWebIdentity")
+	err := xml.Unmarshal(body, &answer)
+	result := answer.Web
+	if action == "AssumeRole" {
+		result = answer.Signed
 	}
-	c := answer.Result.Credentials
+	if err != nil || answer.XMLName.Local != action+"Response" {
+		return stile.Credential{}, errors.New("not the XML of " + action)
+	}
+	c := result.Credentials
 	if c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" || c.Expiration.IsZero() {
 		return stile.Credential{}, errors.New("a session with a part missing")
 	}
 	return stile.Credential{
-		Kind: stile.KindAWSSession, Expires: c.Expiration, Principal: answer.Result.User.ARN,
+		Kind: stile.KindAWSSession, Expires: c.Expiration, Principal: result.User.ARN,
 		Session: stile.Session{AccessKeyID: c.AccessKeyID, SecretAccessKey: stile.NewSecret(c.SecretAccessKey),
-			SessionToken: stile.NewSecret(c.SessionToken), AccountID: accountOf(answer.Result.User.ARN)},
+			SessionToken: stile.NewSecret(c.SessionToken), AccountID: accountOf(result.User.ARN)},
 	}, nil
 }
 
@@ -49,7 +59,7 @@ func accountOf(arn string) string {
 	return parts[4]
 }
 
-func refusal(q remote.Request, res *remote.Response) error {
+func refusal(q remote.Request, res *remote.Response, hint func(code, message string) string) error {
 	var answer struct {
 		XMLName xml.Name `xml:"ErrorResponse"`
 		Error   struct{ Code, Message string }

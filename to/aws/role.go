@@ -44,11 +44,17 @@ type Role struct {
 	Policy string
 	// PolicyARNs are managed session policies, at most 10.
 	PolicyARNs []string
+	// Then is a further role, assumed with this one's session, which is given up. Its session lasts 1 h at most, and
+	// so must this one's. Nil: none.
+	Then *NextRole
 	// FIPS picks the region's FIPS endpoint.
 	FIPS bool
+	// DualStack picks the region's endpoint that answers over IPv6 as well.
+	DualStack bool
 
-	Endpoint string       // replaces the STS endpoint, as AWS_ENDPOINT_URL_STS does; empty: by Region
-	Client   *http.Client // nil: http.DefaultClient
+	Endpoint string           // replaces the STS endpoint, as AWS_ENDPOINT_URL_STS does; empty: by Region
+	Client   *http.Client     // nil: http.DefaultClient
+	Clock    func() time.Time // dates the signature for Then; nil: time.Now
 }
 
 // Session tags and a source identity travel inside the token, under https://aws.amazon.com/tags and
@@ -65,10 +71,10 @@ func (r *Role) Audience() string {
 // CacheKey covers every field that decides the session.
 func (r *Role) CacheKey() stile.Key {
 	return stile.NewKey("to/aws role", r.ARN, r.Region, r.Audience(), r.SessionName, r.Duration.String(), r.Policy,
-		fmt.Sprintf("%q", r.PolicyARNs), strconv.FormatBool(r.FIPS), r.Endpoint)
+		fmt.Sprintf("%q", r.PolicyARNs), strconv.FormatBool(r.FIPS), strconv.FormatBool(r.DualStack), r.Endpoint, r.Then.key())
 }
 
-// Exchange calls AssumeRoleWithWebIdentity.
+// Exchange calls AssumeRoleWithWebIdentity, and AssumeRole where there is a further role.
 func (r *Role) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Credential, error) {
 	const op = "assume the role by web identity"
 	if err := r.check(); err != nil {
@@ -90,21 +96,37 @@ func (r *Role) Exchange(ctx context.Context, token stile.SubjectToken) (stile.Cr
 		Secrets: []stile.Secret{token.Value},
 		Sent:    []slog.Attr{slog.String("role", r.ARN), slog.String("audience", r.Audience()), slog.String("subject", token.Subject)},
 	}
-	res, err := remote.Do(ctx, r.Client, q)
+	cred, err := ask(ctx, r.Client, q, "AssumeRoleWithWebIdentity", r.ARN, hint)
+	if err != nil || r.Then == nil {
+		return cred, err
+	}
+	return r.next(ctx, endpoint, session, cred)
+}
+
+// ask makes one request for a session of role and reads it.
+func ask(ctx context.Context, client *http.Client, q remote.Request, action, role string, hint func(code, message string) string) (stile.Credential, error) {
+	res, err := remote.Do(ctx, client, q)
 	if err != nil {
 		return stile.Credential{}, err
 	}
 	if !res.OK() {
-		return stile.Credential{}, refusal(q, res)
+		return stile.Credential{}, refusal(q, res, hint)
 	}
-	cred, err := readSession(res.Body)
+	cred, err := readSession(action, res.Body)
 	if err != nil {
 		return stile.Credential{}, q.Malformed(res, err.Error())
 	}
 	if cred.Session.AccountID == "" {
-		cred.Session.AccountID = accountOf(r.ARN)
+		cred.Session.AccountID = accountOf(role)
 	}
 	return cred, nil
+}
+
+func (r *Role) now() time.Time {
+	if r.Clock == nil {
+		return time.Now()
+	}
+	return r.Clock()
 }
 
 func (r *Role) form(session string, token stile.SubjectToken) url.Values {
@@ -129,7 +151,7 @@ func (r *Role) endpoint(ctx context.Context) (string, error) {
 		return strings.TrimSuffix(r.Endpoint, "/") + "/", nil
 	}
 	found, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, sts.EndpointParameters{
-		Region: aws.String(r.Region), UseFIPS: aws.Bool(r.FIPS), UseDualStack: aws.Bool(false), UseGlobalEndpoint: aws.Bool(false),
+		Region: aws.String(r.Region), UseFIPS: aws.Bool(r.FIPS), UseDualStack: aws.Bool(r.DualStack), UseGlobalEndpoint: aws.Bool(false),
 	})
 	if err != nil {
 		return "", err
@@ -161,7 +183,22 @@ func (r *Role) check() error {
 	if r.Duration != 0 && (r.Duration < 15*time.Minute || r.Duration > 12*time.Hour || r.Duration%time.Second != 0) {
 		return fmt.Errorf("%w: duration %s: want whole seconds from 15m to 12h", stile.ErrMisuse, r.Duration)
 	}
+	if r.Then != nil {
+		if err := r.checkThen(); err != nil {
+			return err
+		}
+	}
 	return r.checkPolicies()
+}
+
+func (r *Role) checkThen() error {
+	if r.Region == "" {
+		return fmt.Errorf("%w: no region: a further role takes a signature, which names one", stile.ErrMisuse)
+	}
+	if r.Duration > maxChained {
+		return fmt.Errorf("%w: duration %s: the session that comes of it is the further role's, which AWS ends after 1h", stile.ErrMisuse, r.Duration)
+	}
+	return r.Then.check()
 }
 
 func (r *Role) checkPolicies() error {
