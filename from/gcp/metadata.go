@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package fromgcp proves a Google Cloud identity to another cloud by a Google-signed ID token.
+//
+// A workload in Google Cloud has [Metadata]. [Impersonated] and [SignedJWT] speak for another service account by way of
+// IAM Credentials, [ApplicationDefault] is a developer's own machine, and [Key] a service-account key. [ReadClaims]
+// shows what the other side's trust will see.
 package fromgcp
 
 import (
@@ -16,7 +20,6 @@ import (
 	"time"
 
 	"github.com/stile-project/stile"
-	"github.com/stile-project/stile/internal/jwt"
 	"github.com/stile-project/stile/internal/remote"
 )
 
@@ -30,8 +33,6 @@ const (
 
 	// timeout is what a metadata server on the same host may take; off Google Cloud nothing answers at all.
 	timeout = 5 * time.Second
-	// floor is the shortest remaining life worth presenting: some platforms repeat a token until it is nearly dead.
-	floor = time.Minute
 )
 
 // Metadata is a [stile.Source] of ID tokens from the metadata server of GCE, GKE, Cloud Run, Functions and App Engine.
@@ -60,8 +61,7 @@ func (m *Metadata) CacheKey() stile.Key {
 func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.SubjectToken, error) {
 	const op = "ask for an ID token"
 	if audience == "" {
-		return stile.SubjectToken{}, &stile.Error{Op: op, Err: fmt.Errorf("%w: no audience", stile.ErrMisuse),
-			Hint: "name the audience that the other side's trust checks"}
+		return stile.SubjectToken{}, noAudience(op)
 	}
 	path := "instance/service-accounts/" + url.PathEscape(m.account()) + "/identity?" +
 		url.Values{"audience": {audience}, "format": {cmp.Or(m.Format, "full")}}.Encode()
@@ -69,16 +69,7 @@ func (m *Metadata) SubjectToken(ctx context.Context, audience string) (stile.Sub
 	if err != nil {
 		return stile.SubjectToken{}, err
 	}
-	raw := strings.TrimSpace(body)
-	claims, err := unverified(raw)
-	if err != nil {
-		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Err: fmt.Errorf("%w: what %s gave is no ID token: %w", stile.ErrTemporary, cloud, err)}
-	}
-	if left := claims.Expires.Sub(m.now()); left < floor {
-		return stile.SubjectToken{}, &stile.Error{Op: op, Cloud: cloud, Hint: "check this machine's clock",
-			Err: fmt.Errorf("%w: the token's expiry %s is %s away", stile.ErrTemporary, claims.Expires.UTC().Format(time.RFC3339), left.Round(time.Second))}
-	}
-	return stile.SubjectToken{Value: stile.NewSecret(raw), Type: stile.TokenTypeIDToken, Subject: claims.Name(), Expires: claims.Expires}, nil
+	return presentable(op, cloud, strings.TrimSpace(body), audience, m.now())
 }
 
 // An Identity is what the metadata server says of this workload.
@@ -86,7 +77,8 @@ type Identity struct {
 	Email         string // the service account; on GKE without a linked one, the workload pool
 	ProjectID     string
 	ProjectNumber string
-	Zone          string // "europe-west1-b"; empty where the platform does not say
+	Zone          string // "europe-west1-b"; empty on Cloud Run, Functions and App Engine, which have no zone to tell
+	Region        string // "europe-west1"; empty where the platform does not say
 }
 
 // Identity asks who this workload is. It needs no permission.
@@ -102,6 +94,7 @@ func (m *Metadata) Identity(ctx context.Context) (Identity, error) {
 		{"project/project-id", &id.ProjectID, true},
 		{"project/numeric-project-id", &id.ProjectNumber, true},
 		{"instance/zone", &id.Zone, false},
+		{"instance/region", &id.Region, false},
 	} {
 		body, err := m.get(ctx, op, q.path)
 		if err != nil && (q.required || !isNotFound(err)) {
@@ -109,9 +102,12 @@ func (m *Metadata) Identity(ctx context.Context) (Identity, error) {
 		}
 		*q.into = strings.TrimSpace(body)
 	}
-	id.Zone = id.Zone[strings.LastIndex(id.Zone, "/")+1:]
+	id.Zone, id.Region = lastPart(id.Zone), lastPart(id.Region)
 	return id, nil
 }
+
+// lastPart is the name at the end of projects/NUMBER/zones/NAME.
+func lastPart(path string) string { return path[strings.LastIndex(path, "/")+1:] }
 
 // AccessToken gives the workload's own access token, for reading within Google Cloud what a crossing needs first.
 func (m *Metadata) AccessToken(ctx context.Context) (stile.Credential, error) {
@@ -130,6 +126,11 @@ func (m *Metadata) AccessToken(ctx context.Context) (stile.Credential, error) {
 	}
 	return stile.Credential{Kind: stile.KindAccessToken, Token: stile.NewSecret(answer.AccessToken), Principal: m.account(),
 		Expires: asked.Add(time.Duration(answer.ExpiresIn) * time.Second)}, nil
+}
+
+// Credential is [Metadata.AccessToken], which makes a Metadata a [stile.Supplier].
+func (m *Metadata) Credential(ctx context.Context) (stile.Credential, error) {
+	return m.AccessToken(ctx)
 }
 
 func (m *Metadata) get(ctx context.Context, op, path string, sent ...slog.Attr) (string, error) {
@@ -175,7 +176,10 @@ func (m *Metadata) refused(q remote.Request, res *remote.Response) error {
 	e := q.Refusal(res, "", message, "")
 	if res.Status == http.StatusNotFound {
 		e.Err = stile.ErrNoIdentity
-		e.Hint = "attach a service account to this workload; on GKE, annotate the Kubernetes service account with iam.gke.io/gcp-service-account"
+		e.Hint = "attach a service account to this workload"
+		if strings.Contains(string(res.Body), "not annotated with a target Google service account") {
+			e.Hint = "link the Kubernetes service account: grant it roles/iam.workloadIdentityUser on a Google service account and annotate it with iam.gke.io/gcp-service-account=EMAIL; or present the cluster's own token, a projected service account token, to an OIDC provider for the cluster's issuer"
+		}
 	}
 	return e
 }
@@ -194,16 +198,4 @@ func (m *Metadata) now() time.Time {
 		return time.Now()
 	}
 	return m.Clock()
-}
-
-// unverified reads the claims that name the token. Nothing is decided by them; the far side verifies.
-func unverified(raw string) (jwt.Claims, error) {
-	c, err := jwt.Unverified(raw)
-	if err != nil {
-		return jwt.Claims{}, err
-	}
-	if c.Expires.IsZero() || c.Subject == "" {
-		return jwt.Claims{}, errors.New("it has no exp or no sub")
-	}
-	return c, nil
 }

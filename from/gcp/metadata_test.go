@@ -97,7 +97,7 @@ func TestIdentity(t *testing.T) {
 	t.Parallel()
 	s := set(t)
 	got, err := (&fromgcp.Metadata{Client: at(s, s.VM)}).Identity(t.Context())
-	want := fromgcp.Identity{Email: stage.Resizer, ProjectID: stage.Project, ProjectNumber: stage.Number, Zone: "europe-west1-b"}
+	want := fromgcp.Identity{Email: stage.Resizer, ProjectID: stage.Project, ProjectNumber: stage.Number, Zone: "europe-west1-b", Region: "europe-west1"}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -177,9 +177,10 @@ func TestGarbageFromTheMetadataServer(t *testing.T) {
 		"not base64url":   {200, "a.?.c", stile.ErrTemporary, "base64url"},
 		"not JSON":        {200, token("exp"), stile.ErrTemporary, "JSON"},
 		"exp as text":     {200, token(`{"sub":"1","exp":"soon"}`), stile.ErrTemporary, "JSON"},
+		"other audience":  {200, token(fmt.Sprintf(`{"sub":"1","aud":"b","exp":%d}`, hour)), stile.ErrTemporary, "another audience"},
 		"no exp":          {200, token(`{"sub":"1"}`), stile.ErrTemporary, "no exp"},
 		"no sub":          {200, token(fmt.Sprintf(`{"exp":%d}`, hour)), stile.ErrTemporary, "no sub"},
-		"expired":         {200, token(`{"sub":"1","exp":1000000000}`), stile.ErrTemporary, "away"},
+		"expired":         {200, token(`{"sub":"1","aud":"a","exp":1000000000}`), stile.ErrTemporary, "away"},
 		"server error":    {500, "oops", stile.ErrTemporary, "500"},
 		"forbidden":       {403, "no", stile.ErrRefused, "403"},
 		"redirect":        {301, "", stile.ErrRefused, "redirect"},
