@@ -3,7 +3,7 @@
 // Package lab emulates AWS and Google Cloud on one machine, as strict as the clouds are: what they refuse, it refuses,
 // with their status codes and words.
 //
-// A [World] holds both clouds, one clock and one journal. In a test its [World.Network] is an http.RoundTripper that
+// A [World] holds both clouds, the issuers that both can be told to trust, one clock and one journal. In a test its [World.Network] is an http.RoundTripper that
 // needs no socket; [World.Listen] puts it on loopback for programs of any kind. The clouds reach each other only
 // through that network, as in life. Nothing here shares protocol code with what it tests.
 package lab
@@ -16,6 +16,7 @@ import (
 
 	labaws "github.com/stile-project/stile/lab/aws"
 	labgcp "github.com/stile-project/stile/lab/gcp"
+	"github.com/stile-project/stile/lab/issuers"
 	"github.com/stile-project/stile/lab/journal"
 )
 
@@ -23,8 +24,9 @@ import (
 type World struct {
 	AWS     *labaws.Cloud
 	Google  *labgcp.Cloud
-	Journal *journal.Journal // what each cloud was asked and checked
-	Faults  *Faults          // what goes wrong on the way
+	Issuers *issuers.Directory // GitHub, GitLab, Kubernetes clusters and SPIFFE trust domains
+	Journal *journal.Journal   // what each cloud was asked and checked
+	Faults  *Faults            // what goes wrong on the way
 
 	clock      func() time.Time
 	awsSkew    atomic.Int64 // nanoseconds
@@ -42,6 +44,7 @@ func New(o Options) *World {
 	if w.clock == nil {
 		w.clock = time.Now
 	}
+	w.Issuers = issuers.New(issuers.Config{Clock: w.clock, Journal: w.Journal})
 	w.AWS = labaws.New(labaws.Config{Clock: skewed(w.clock, &w.awsSkew), Net: w.Network(nil), Journal: w.Journal})
 	w.Google = labgcp.New(labgcp.Config{Clock: skewed(w.clock, &w.googleSkew), Net: w.Network(nil), Journal: w.Journal})
 	return w
@@ -60,11 +63,15 @@ func skewed(clock func() time.Time, skew *atomic.Int64) func() time.Time {
 // handler finds who answers for a host name, as a name service would.
 func (w *World) handler(host string) (http.Handler, bool) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if h, ok := w.AWS.Handler(host); ok {
-		return w.Faults.wrap(host, h), true
+	h, ok := w.AWS.Handler(host)
+	if !ok {
+		h, ok = w.Google.Handler(host)
 	}
-	if h, ok := w.Google.Handler(host); ok {
-		return w.Faults.wrap(host, h), true
+	if issued, known := w.Issuers.Handler(host, h); known {
+		h, ok = issued, true
 	}
-	return nil, false
+	if !ok {
+		return nil, false
+	}
+	return w.Faults.wrap(host, h), true
 }
