@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,22 +46,44 @@ var fileInputs = map[string]struct {
 	"CA file":                 {[]string{"token", "--provider", stage.Provider, "--ca-file", "FILE"}, nil},
 }
 
+// nowhere makes this process a workload with no identity and no file of its machine's owner.
+func nowhere(t *testing.T) *workload {
+	t.Helper()
+	t.Setenv("HOME", t.TempDir())
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+		t.Setenv(name, os.DevNull)
+	}
+	for _, name := range []string{"STILE_CONFIG", "STILE_CREDENTIAL_FILE", "STILE_CA_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_PROFILE",
+		"AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "HTTPS_PROXY"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("GCE_METADATA_HOST", "127.0.0.1:1")
+	return &workload{}
+}
+
+func inProcess(t *testing.T, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	return outcome{code: code, stdout: out.String(), stderr: errs.String()}
+}
+
 func TestBadFiles(t *testing.T) {
-	t.Parallel()
 	for input, how := range fileInputs {
 		t.Run(input, func(t *testing.T) {
-			t.Parallel()
-			w, err := newWorkload("both", t.TempDir())
-			if err != nil {
-				t.Fatal(err)
+			w := nowhere(t)
+			path := filepath.Join(t.TempDir(), "input")
+			for _, v := range replaced(how.env, path) {
+				name, value, _ := strings.Cut(v, "=")
+				t.Setenv(name, value)
 			}
-			defer w.close()
 			for name, content := range badFiles {
-				path := filepath.Join(w.folder, "input")
 				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				got := w.stile(t, replaced(how.env, path), replaced(how.args, path)...)
+				got := inProcess(t, replaced(how.args, path)...)
 				if got.code != misused || got.stdout != "" {
 					t.Errorf("%s: exit code %d, standard output %.100q, standard error %.1000s", name, got.code, got.stdout, got.stderr)
 				}
@@ -121,19 +144,13 @@ var badValues = map[string]string{
 }
 
 func TestBadFlagValues(t *testing.T) {
-	t.Parallel()
 	for flag, args := range flagInputs {
 		t.Run(flag, func(t *testing.T) {
-			t.Parallel()
-			w, err := newWorkload("both", t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer w.close()
+			w := nowhere(t)
 			for name, value := range badValues {
-				got := w.stile(t, nil, append(slices.Clone(args), value)...)
-				// What only a cloud can judge, a scope or a session's policy, it refuses.
-				if got.code != misused && got.code != refused || got.stdout != "" {
+				got := inProcess(t, append(slices.Clone(args), value)...)
+				// What only a cloud can judge, a scope or a session's policy, gets as far as looking for an identity.
+				if got.code != misused && got.code != noIdentity || got.stdout != "" {
 					t.Errorf("%s: exit code %d, standard output %.100q, standard error %.1000s", name, got.code, got.stdout, got.stderr)
 				}
 				if err := w.untidy(got.stderr); err != nil {

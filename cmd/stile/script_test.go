@@ -143,7 +143,7 @@ func scriptReads(ts *testscript.TestScript, neg bool, args []string) {
 
 // readWarehouse reads the stage's object in Cloud Storage with an access token.
 func readWarehouse(client *http.Client, token string) error {
-	req, err := http.NewRequest(http.MethodGet, "https://storage.googleapis.com/storage/v1/b/"+stage.Warehouse+"/o/"+stage.OrdersName+"?alt=media", nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://storage.googleapis.com/storage/v1/b/"+stage.Warehouse+"/o/"+stage.OrdersName+"?alt=media", nil)
 	if err != nil {
 		return err
 	}
