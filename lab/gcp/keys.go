@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -33,19 +34,19 @@ type signingKey struct {
 
 // Key makes a new key for a service account.
 func (c *Cloud) Key(email string) (Key, error) {
-	k, err := newSigningKey()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.accounts[email]
+	if a == nil {
+		return Key{}, fmt.Errorf("there is no service account %q", clip(email, 128))
+	}
+	k, err := madeKeys.get(keyName{email, len(a.keys) + 1})
 	if err != nil {
 		return Key{}, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {
 		return Key{}, fmt.Errorf("writing the key of %s: %w", clip(email, 128), err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a := c.accounts[email]
-	if a == nil {
-		return Key{}, fmt.Errorf("there is no service account %q", clip(email, 128))
 	}
 	a.keys = append([]signingKey{k}, a.keys...)
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
@@ -68,6 +69,40 @@ func (k Key) File() []byte {
 	return text
 }
 
+// madeKeys remembers the keys this process made. An RSA key takes a tenth of a second to find, and a test suite builds
+// hundreds of worlds: accounts of one e-mail share their keys across worlds. Two accounts never share, nor two keys of
+// one account, or a check that asked the wrong one would go unnoticed. Nothing here is secret beyond the process.
+var madeKeys keyRing
+
+type keyRing struct {
+	sync.Mutex
+	keys map[keyName]signingKey
+}
+
+type keyName struct {
+	email string
+	n     int // the account's first downloaded key is 1; 0 is the one Google itself signs with
+}
+
+// maxRing bounds madeKeys; a key past it is made anew each time.
+const maxRing = 256
+
+func (r *keyRing) get(name keyName) (signingKey, error) {
+	r.Lock()
+	defer r.Unlock()
+	if k, ok := r.keys[name]; ok {
+		return k, nil
+	}
+	k, err := newSigningKey()
+	if err == nil && len(r.keys) < maxRing {
+		if r.keys == nil {
+			r.keys = map[keyName]signingKey{}
+		}
+		r.keys[name] = k
+	}
+	return k, err
+}
+
 func newSigningKey() (signingKey, error) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -86,7 +121,7 @@ func (c *Cloud) ownKey(email string) (signingKey, error) {
 		return signingKey{}, fmt.Errorf("there is no service account %q", clip(email, 128))
 	}
 	if !a.ownKey.made() {
-		k, err := newSigningKey()
+		k, err := madeKeys.get(keyName{email, 0})
 		if err != nil {
 			return signingKey{}, err
 		}
