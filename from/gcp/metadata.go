@@ -174,6 +174,9 @@ func (m *Metadata) refused(q remote.Request, res *remote.Response) error {
 		message = http.StatusText(res.Status)
 	}
 	e := q.Refusal(res, "", message, "")
+	if strings.Contains(string(res.Body), "missing IAM policy binding") {
+		e.Hint = "grant roles/iam.workloadIdentityUser on the linked service account to serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]"
+	}
 	if res.Status == http.StatusNotFound {
 		e.Err = stile.ErrNoIdentity
 		e.Hint = "attach a service account to this workload"
