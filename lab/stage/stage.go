@@ -32,11 +32,11 @@ const (
 	// OtherProvider trusts the same account: what is signed for Provider must not work here.
 	OtherProvider = Pool + "/providers/aws-other"
 
-	Reader    = "etl-reader@demo-proj.iam.gserviceaccount.com"     // Role may act as it; it may read Warehouse
+	Reader    = "etl-reader@demo-proj.iam.gserviceaccount.com"  // Role may act as it; it may read Warehouse
 	Unbound   = "etl-unbound@demo-proj.iam.gserviceaccount.com" // nobody may act as it, though a binding tries
-	Resizer   = "resizer@demo-proj.iam.gserviceaccount.com" // the Google workload
-	Warehouse = "warehouse"                                 // Cloud Storage: Reader may read
-	Direct    = "warehouse-direct"                          // Cloud Storage: Role may read, with no service account between
+	Resizer   = "resizer@demo-proj.iam.gserviceaccount.com"     // the Google workload
+	Warehouse = "warehouse"                                     // Cloud Storage: Reader may read
+	Direct    = "warehouse-direct"                              // Cloud Storage: Role may read, with no service account between
 )
 
 // Objects in the buckets, to know when something was really read.
