@@ -137,7 +137,7 @@ func (t *TokenRequest) request(audience string) (remote.Request, error) {
 
 // server gives the API server's URL without a slash at its end.
 func (t *TokenRequest) server() (string, error) {
-	raw := t.APIServer
+	raw, mustBe := t.APIServer, ""
 	if raw == "" {
 		host, _ := lookup(t.Lookup)("KUBERNETES_SERVICE_HOST")
 		port, _ := lookup(t.Lookup)("KUBERNETES_SERVICE_PORT")
@@ -145,11 +145,15 @@ func (t *TokenRequest) server() (string, error) {
 			return "", &stile.Error{Op: requestToken, Hint: "run in a Kubernetes pod, or name the API server",
 				Err: fmt.Errorf("%w: this is no Kubernetes pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both set", stile.ErrNoIdentity)}
 		}
-		raw = "https://" + net.JoinHostPort(host, port)
+		mustBe = net.JoinHostPort(host, port)
+		raw = "https://" + mustBe
 	}
 	u, err := safeURL(raw)
-	if err == nil && u.RawQuery != "" {
+	switch {
+	case err == nil && u.RawQuery != "":
 		err = errors.New("it has a query")
+	case err == nil && mustBe != "" && u.Host != mustBe:
+		err = errors.New("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are no host and port")
 	}
 	if err != nil {
 		return "", misused("the API server's URL: %w", err)
