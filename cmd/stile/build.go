@@ -70,8 +70,8 @@ func (p *program) awsOptions(from config.FromAWS) (awschain.Options, error) {
 		return awschain.Options{}, err
 	}
 	o := awschain.Options{Profile: from.Profile, Region: from.Region, FIPS: from.FIPS, Client: client, MetadataEndpoint: metadataEndpoint(from.External)}
-	if r := from.AssumeRole; r != nil {
-		o.AssumeRole = &awschain.AssumeRole{Role: r.Role, SessionName: r.SessionName, ExternalID: r.ExternalID, Duration: time.Duration(r.Duration)}
+	for _, r := range from.AssumeRole {
+		o.AssumeRole = append(o.AssumeRole, awschain.AssumeRole{Role: r.Role, SessionName: r.SessionName, ExternalID: r.ExternalID, Duration: time.Duration(r.Duration)})
 	}
 	return o, nil
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fromaws proves an AWS identity to another cloud by a signed, unsent sts:GetCallerIdentity request.
+// Package fromaws proves an AWS identity to another cloud, in either of two ways: a [Caller] signs a GetCallerIdentity
+// request that the far side sends; a [WebIdentityToken] has AWS issue a JSON Web Token.
 //
-// Most programs take a [Caller] from package awschain, which finds credentials and region as every AWS SDK does; one
-// who already holds an aws.CredentialsProvider fills in the fields.
+// Most programs take either from package awschain, which finds credentials and region as every AWS SDK does; one who
+// already holds an aws.CredentialsProvider fills in the fields.
 package fromaws
 
 import (
@@ -76,7 +77,11 @@ func (c *Caller) SubjectToken(ctx context.Context, audience string) (stile.Subje
 		// An unbound request could be replayed at any provider that trusts this account.
 		return stile.SubjectToken{}, &stile.Error{Op: op, Err: fmt.Errorf("%w: no audience to bind the request to", stile.ErrMisuse)}
 	}
-	region, err := c.Region(ctx)
+	clock := time.Now
+	if c.Clock != nil {
+		clock = c.Clock
+	}
+	creds, region, err := retrieve(ctx, c.Credentials, c.Region, clock)
 	if err != nil {
 		return stile.SubjectToken{}, err
 	}
@@ -84,18 +89,8 @@ func (c *Caller) SubjectToken(ctx context.Context, audience string) (stile.Subje
 	if err != nil {
 		return stile.SubjectToken{}, err
 	}
-	creds, err := c.Credentials.Retrieve(ctx)
-	if err != nil {
-		return stile.SubjectToken{}, noCredentials(ctx, err)
-	}
-	if creds.AccessKeyID == "" || creds.SecretAccessKey == "" {
-		return stile.SubjectToken{}, noCredentials(ctx, errors.New("the provider gave empty credentials"))
-	}
-	now := time.Now()
-	if c.Clock != nil {
-		now = c.Clock()
-	}
 	// A signed request goes stale in minutes, so sign last.
+	now := clock()
 	value, err := sign(ctx, creds, endpoint, region, audience, now.UTC())
 	if err != nil {
 		return stile.SubjectToken{}, &stile.Error{Op: op, Err: err}
@@ -104,6 +99,27 @@ func (c *Caller) SubjectToken(ctx context.Context, audience string) (stile.Subje
 		Value: stile.NewSecret(value), Type: stile.TokenTypeAWS4Request, Subject: "access key " + creds.AccessKeyID,
 		Expires: now.Add(5 * time.Minute),
 	}, nil
+}
+
+// retrieve finds what a signature needs. Where the metadata service gives both, the region is there first.
+func retrieve(ctx context.Context, from aws.CredentialsProvider, region func(context.Context) (string, error), clock func() time.Time) (aws.Credentials, string, error) {
+	where, err := region(ctx)
+	if err != nil {
+		return aws.Credentials{}, "", err
+	}
+	creds, err := from.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, "", noCredentials(ctx, err)
+	}
+	if creds.AccessKeyID == "" || creds.SecretAccessKey == "" {
+		return aws.Credentials{}, "", noCredentials(ctx, errors.New("the provider gave empty credentials"))
+	}
+	if now := clock(); creds.CanExpire && !creds.Expires.After(now) {
+		return aws.Credentials{}, "", &stile.Error{Op: "find AWS credentials", Hint: "check this machine's clock: metadata services renew credentials long before they end",
+			Err: fmt.Errorf("%w: those found (%s) expired at %s, %s ago by this machine's clock", stile.ErrTemporary, creds.Source,
+				creds.Expires.UTC().Format(time.RFC3339), now.Sub(creds.Expires).Round(time.Second))}
+	}
+	return creds, where, nil
 }
 
 func noCredentials(ctx context.Context, err error) error {
@@ -120,6 +136,15 @@ func noCredentials(ctx context.Context, err error) error {
 // Endpoint is the regional STS endpoint that GetCallerIdentity is signed for, with the query and no path, as Google
 // asks for it. The region's partition decides the domain.
 func Endpoint(ctx context.Context, region string, fips bool) (*url.URL, error) {
+	u, err := resolve(ctx, region, fips)
+	if err != nil {
+		return nil, err
+	}
+	u.RawQuery = query
+	return u, nil
+}
+
+func resolve(ctx context.Context, region string, fips bool) (*url.URL, error) {
 	// A malformed region could smuggle another host into the endpoint.
 	if _, err := shape.Region(region); err != nil {
 		return nil, &stile.Error{Op: "find the STS endpoint", Hint: "set AWS_REGION",
@@ -132,7 +157,7 @@ func Endpoint(ctx context.Context, region string, fips bool) (*url.URL, error) {
 		return nil, &stile.Error{Op: "find the STS endpoint", Err: fmt.Errorf("%w: %w", stile.ErrMisuse, err)}
 	}
 	u := found.URI
-	u.Path, u.RawQuery = "", query
+	u.Path = ""
 	return &u, nil
 }
 

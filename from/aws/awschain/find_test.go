@@ -32,7 +32,7 @@ type scene struct {
 func set(t *testing.T) scene {
 	t.Helper()
 	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") || strings.HasPrefix(name, "KUBERNETES_") {
 			t.Setenv(name, "") // restores it afterwards
 			if err := os.Unsetenv(name); err != nil {
 				t.Fatal(err)
@@ -69,6 +69,9 @@ func (s scene) arn(found *awschain.Found) string {
 
 func (s scene) find(o awschain.Options) *awschain.Found {
 	s.t.Helper()
+	if o.Root == "" {
+		o.Root = s.t.TempDir() // not this machine's own, which may be a pod
+	}
 	found, err := awschain.Find(s.t.Context(), o)
 	if err != nil {
 		s.t.Fatal(err)
@@ -163,16 +166,16 @@ func TestFindAssumesARoleFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := "arn:aws:iam::" + stage.Account + ":role/second-role"
-	found := s.find(awschain.Options{Client: s.at(s.EC2), AssumeRole: &awschain.AssumeRole{Role: second, SessionName: "chained", ExternalID: "stile-1"}})
+	found := s.find(awschain.Options{Client: s.at(s.EC2), AssumeRole: []awschain.AssumeRole{{Role: second, SessionName: "chained", ExternalID: "stile-1"}}})
 	if got := s.arn(found); !strings.HasSuffix(got, ":assumed-role/second-role/chained") {
 		t.Errorf("Google saw %q", got)
 	}
-	refused := s.find(awschain.Options{Client: s.at(s.EC2), AssumeRole: &awschain.AssumeRole{Role: second}})
+	refused := s.find(awschain.Options{Client: s.at(s.EC2), AssumeRole: []awschain.AssumeRole{{Role: second}}})
 	_, err := refused.SubjectToken(t.Context(), "//iam.googleapis.com/"+stage.Provider)
 	if !errors.Is(err, stile.ErrRefused) || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("without the external id: got %v, want AWS's refusal", err)
 	}
-	if _, err := awschain.Find(t.Context(), awschain.Options{AssumeRole: &awschain.AssumeRole{Role: "second-role"}}); !errors.Is(err, stile.ErrMisuse) {
+	if _, err := awschain.Find(t.Context(), awschain.Options{AssumeRole: []awschain.AssumeRole{{Role: "second-role"}}}); !errors.Is(err, stile.ErrMisuse) {
 		t.Errorf("a name in place of an ARN: got %v, want misuse", err)
 	}
 }
@@ -214,7 +217,7 @@ func TestTaskMetadataGarbage(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
 			t.Cleanup(server.Close)
 			t.Setenv("ECS_CONTAINER_METADATA_URI_V4", server.URL)
-			_, err := s.find(awschain.Options{Client: s.at(nil)}).Region(t.Context())
+			_, err := s.find(awschain.Options{Client: &http.Client{Transport: loopbackOr{s.World.Network(nil)}}}).Region(t.Context())
 			if !errors.Is(err, stile.ErrNoIdentity) || !strings.Contains(err.Error(), "ECS task metadata") {
 				t.Errorf("got %.300v", err)
 			}
