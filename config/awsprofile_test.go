@@ -160,7 +160,7 @@ func TestParseAWSProfileRefusesFiles(t *testing.T) {
 func TestParseAWSProfileAllowing(t *testing.T) {
 	t.Parallel()
 	config := Input{"config", []byte("[profile p]\nrole_arn = arn:aws:iam::111122223333:role/x\nendpoint_url = http://127.0.0.1:4566\n")}
-	c, err := ParseAWSProfile(config, Input{}, "p", ForeignPolicy{[]string{"127.0.0.1"}})
+	c, err := ParseAWSProfile(config, Input{}, "p", ForeignPolicy{AllowHosts: []string{"127.0.0.1"}})
 	if err != nil || c.To.AWS.STSEndpoint != "http://127.0.0.1:4566" {
 		t.Errorf("got %+v, %v", c.To.AWS, err)
 	}

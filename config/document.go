@@ -5,9 +5,13 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
+	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/internal/shape"
 )
 
@@ -273,6 +277,96 @@ func (r *reader) duration(dst *Duration, least, most time.Duration) func(*node) 
 			return
 		}
 		*dst = d
+	}
+}
+
+// durationReader is [reader.duration] or [reader.chained].
+type durationReader = func(dst *Duration, least, most time.Duration) func(*node)
+
+// chained reads the duration of a session that another role's session is the way to.
+func (r *reader) chained(dst *Duration, least, most time.Duration) func(*node) {
+	return func(n *node) {
+		var d Duration
+		r.duration(&d, least, most)(n)
+		if d.Std() > chainedMost {
+			r.problem(n.at, "%s: want %v to %v: a role assumed with another role's session lasts an hour at most", n.key, Duration(least), Duration(chainedMost))
+			return
+		}
+		*dst = d
+	}
+}
+
+// words reads a command: a list of texts, the first of them not empty.
+func (r *reader) words(dst *[]string) func(*node) {
+	return func(n *node) {
+		switch {
+		case n.kind != list:
+			r.wrongKind(n, list)
+			return
+		case len(n.items) == 0 || len(n.items) > listLimit:
+			r.problem(n.at, "%s has %d words: want 1 to %d, the program first", n.key, len(n.items), listLimit)
+			return
+		}
+		for i, item := range n.items {
+			s, ok := r.textOf(item)
+			if ok && (i == 0 && strings.TrimSpace(s) == "" || strings.ContainsFunc(s, unicode.IsControl)) {
+				r.problem(item.at, "%s: want a program and its arguments, without control characters", n.key)
+			}
+			*dst = append(*dst, s)
+		}
+	}
+}
+
+// pairs reads a mapping whose keys are free, and at least one and at most limit. Two keys that same finds equal are a
+// duplicate.
+func (r *reader) pairs(n *node, limit int, same func(a, b string) bool, read func(field)) {
+	switch {
+	case n.kind != mapping:
+		r.wrongKind(n, mapping)
+		return
+	case len(n.fields) == 0 || len(n.fields) > limit:
+		r.problem(n.at, "%s has %d entries: want 1 to %d", n.key, len(n.fields), limit)
+		return
+	}
+	for i, f := range n.fields {
+		if j := slices.IndexFunc(n.fields[:i], func(o field) bool { return same(o.key, f.key) }); j >= 0 {
+			r.duplicate(f, n.fields[j].at)
+			continue
+		}
+		read(f)
+	}
+}
+
+// tags reads session tags. Keys that differ in case only are one key to AWS.
+func (r *reader) tags(dst *map[string]string) func(*node) {
+	return func(n *node) {
+		*dst = make(map[string]string)
+		r.pairs(n, tagLimit, strings.EqualFold, func(f field) {
+			key, err := tagKey(f.key)
+			if err != nil {
+				r.problem(f.at, "%s: %v", n.key, err)
+				return
+			}
+			var value string
+			r.text(&value, tagValue)(f.value)
+			(*dst)[key] = value
+		})
+	}
+}
+
+// headers reads the headers of a request. Their values may be secrets.
+func (r *reader) headers(dst *map[string]stile.Secret) func(*node) {
+	return func(n *node) {
+		*dst = make(map[string]stile.Secret)
+		r.pairs(n, listLimit, strings.EqualFold, func(f field) {
+			if err := headerName(f.key); err != nil {
+				r.problem(f.at, "%s: %v", n.key, err)
+				return
+			}
+			var value string
+			r.text(&value, headerValue)(f.value)
+			(*dst)[f.key] = stile.NewSecret(value)
+		})
 	}
 }
 

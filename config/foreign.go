@@ -14,12 +14,15 @@ import (
 	"github.com/stile-project/stile/internal/shape"
 )
 
-// A ForeignPolicy says which hosts a file may name beside the clouds' own. A file from elsewhere may have been written
+// A ForeignPolicy says which hosts a file may name beside the clouds' own, and whether it may name programs. A file from elsewhere may have been written
 // by someone who wants the tokens sent to him. The zero policy allows none.
 type ForeignPolicy struct {
 	// AllowHosts are host names or addresses, each with or without a port; without one, every port is allowed. They
 	// must be reached by https, a loopback host by http too. A name here also allows the universe of that name.
 	AllowHosts []string
+
+	// AllowExecutables lets a file name a program that is run for a token.
+	AllowExecutables bool
 }
 
 const googleUniverse = "googleapis.com"
@@ -159,6 +162,22 @@ func (p ForeignPolicy) metadata(s string) (string, error) {
 		return "", errors.New("want http and port 80: the metadata service speaks nothing else")
 	}
 	return "", fmt.Errorf("the host %s is not 169.254.169.254 or [fd00:ec2::254], where EC2 keeps its metadata: allow it by name if you trust it", u.Hostname())
+}
+
+// heardByNobody are hosts that plain http reaches without leaving the machine: EC2 and its likes, ECS, EKS, Google.
+var heardByNobody = []string{"169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23", "metadata.google.internal"}
+
+// tokenURL checks a URL that a token is got from. Nothing but the file's own headers goes there, so any host will do;
+// what comes back goes to the cloud and must not be read on the way.
+func (p ForeignPolicy) tokenURL(s string) (string, error) {
+	u, err := webURL(s)
+	if err != nil {
+		return "", err
+	}
+	if u.Scheme != "https" && !isLoopback(u.Hostname()) && !slices.Contains(heardByNobody, u.Hostname()) {
+		return "", errors.New("want https: http is for this machine and for metadata services")
+	}
+	return s, nil
 }
 
 // stsEndpoint checks the URL of an AWS STS endpoint.

@@ -5,21 +5,28 @@ package config
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/stile-project/stile/internal/shape"
 )
 
 var crossingName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Limits of the clouds. Sources: AWS STS API, DurationSeconds and PolicyArns; IAM Credentials API, lifetime.
+// Limits of the clouds. Sources: AWS STS API, DurationSeconds, PolicyArns and Tags; IAM User Guide, role chaining; IAM
+// Credentials API, lifetime; AIP-4117, timeout_millis; Kubernetes API, TokenRequest.
 const (
 	sessionLeast   = 15 * time.Minute
 	sessionMost    = 12 * time.Hour
 	lifetimeLeast  = time.Minute // below, a token is gone before it is used
 	lifetimeMost   = 12 * time.Hour
 	policyARNLimit = 10
-	listLimit      = 100 // scopes, delegates
+	tagLimit       = 50
+	chainedMost    = time.Hour
+	rolesLimit     = 5   // a longer way through one's own accounts is a mistake
+	listLimit      = 100 // scopes, delegates, words of a command, headers
+	timeoutLeast   = 5 * time.Second
+	timeoutMost    = 2 * time.Minute
+	requestedLeast = 10 * time.Minute
+	requestedMost  = 24 * time.Hour
 )
 
 // Parse reads a stile.yaml of version 1, strictly: a key it does not know is an error, which names the nearest one it
@@ -105,144 +112,67 @@ func (r *reader) crossing(name, origin string, n *node) Crossing {
 	if from.value == nil || to.value == nil || len(from.value.fields) != 1 || len(to.value.fields) != 1 {
 		return c
 	}
-	if cloud := from.value.fields[0].key; cloud == to.value.fields[0].key && (cloud == "aws" || cloud == "gcp") {
-		r.problem(to.value.at, "from and to are both %s: a crossing leads into the other cloud, change one", cloud)
-	}
+	r.pairing(c, from.value.fields[0], to.value.fields[0])
 	return c
 }
 
-// one reports a mapping that does not hold exactly one key.
-func (r *reader) one(n *node, what string) {
+// pairing reports a source and a target that do not go together.
+func (r *reader) pairing(c Crossing, from, to field) {
+	if from.key == to.key && (from.key == "aws" || from.key == "gcp") {
+		r.problem(to.at, "from and to are both %s: a crossing leads into the other cloud, change one", from.key)
+		return
+	}
+	if aws := c.From.AWS; aws != nil && aws.Proof != ProofJWT {
+		switch {
+		case c.To.Token != nil:
+			r.problem(from.value.at, "a token target needs a token, and AWS gives a signed request: write proof: jwt under aws")
+		case c.To.GCP != nil && isWorkforce(c.To.GCP.Provider):
+			r.problem(from.value.at, "a workforce pool takes no signed request of AWS: write proof: jwt under aws, or name a workload identity pool provider")
+		}
+	}
+	if f, ok := from.value.field("audience"); ok && c.To.Token != nil {
+		r.problem(f.at, "the token target says whom the token is made out to: remove audience here")
+	}
+	if f, ok := from.value.field("token_type"); ok && c.To.GCP == nil {
+		r.problem(f.at, "token_type is for Google Cloud to know: remove it")
+	}
+}
+
+// one reports a mapping that holds several of the keys, or none and nothing else that may be one of them mistyped.
+func (r *reader) one(n *node, whole, what string, keys []string, others ...string) {
 	if n.kind != mapping {
 		return
 	}
-	switch len(n.fields) {
-	case 0:
-		r.problem(n.at, "%s names no cloud: write aws: or gcp: in it", n.key)
-	case 2:
-		if n.has("aws") && n.has("gcp") {
-			r.problem(n.fields[1].at, "a crossing has one %s: keep aws or gcp", what)
+	var found []string
+	mistyped := false
+	for _, f := range n.fields {
+		switch {
+		case slices.Contains(found, f.key), slices.Contains(others, f.key):
+		case !slices.Contains(keys, f.key):
+			mistyped = true
+		case len(found) > 0:
+			r.problem(f.at, "%s has one %s: keep %s or %s", whole, what, found[0], f.key)
+			return
+		default:
+			found = append(found, f.key)
 		}
 	}
-}
-
-func (r *reader) from(n *node) (f From) {
-	r.mapping(n,
-		may("aws", func(n *node) { f.AWS = r.fromAWS(n) }),
-		may("gcp", func(n *node) { f.GCP = r.fromGCP(n) }),
-	)
-	r.one(n, "source")
-	return f
-}
-
-func (r *reader) to(n *node) (t To) {
-	r.mapping(n,
-		may("gcp", func(n *node) { t.GCP = r.toGCP(n) }),
-		may("aws", func(n *node) { t.AWS = r.toAWS(n) }),
-	)
-	r.one(n, "target")
-	return t
-}
-
-func (r *reader) fromAWS(n *node) *FromAWS {
-	f := new(FromAWS)
-	r.mapping(n,
-		may("profile", r.text(&f.Profile, profileName)),
-		may("region", r.text(&f.Region, shape.Region)),
-		may("assume_role", func(n *node) { f.AssumeRole = r.assumeRole(n) }),
-		may("fips", r.truth(&f.FIPS)),
-	)
-	if f.AssumeRole != nil {
-		r.samePartition(n, f.AssumeRole.Role, f.Region)
+	if len(found) == 0 && !mistyped {
+		r.problem(n.at, "%s names no %s: write %s in it", n.key, what, alternatives(keys))
 	}
-	return f
 }
 
-func (r *reader) assumeRole(n *node) *AssumeRole {
-	a := new(AssumeRole)
-	r.mapping(n,
-		must("role", r.text(&a.Role, shape.RoleARN)),
-		may("session_name", r.text(&a.SessionName, shape.SessionName)),
-		may("external_id", r.text(&a.ExternalID, shape.ExternalID)),
-		may("duration", r.duration(&a.Duration, sessionLeast, sessionMost)),
-	)
-	return a
-}
-
-func (r *reader) fromGCP(n *node) *FromGCP {
-	f := new(FromGCP)
-	r.mapping(n,
-		may("audience", r.text(&f.Audience, audience)),
-		may("service_account", r.text(&f.ServiceAccount, metadataAccount)),
-		may("format", r.text(&f.Format, identityFormat)),
-	)
-	return f
-}
-
-func (r *reader) toGCP(n *node) *ToGCP {
-	t := new(ToGCP)
-	r.mapping(n,
-		must("provider", r.text(&t.Provider, shape.Provider)),
-		may("service_account", r.text(&t.ServiceAccount, shape.ServiceAccount)),
-		may("delegates", r.texts(&t.Delegates, listLimit, shape.ServiceAccount)),
-		may("scopes", r.texts(&t.Scopes, listLimit, shape.Scope)),
-		may("lifetime", r.duration(&t.Lifetime, lifetimeLeast, lifetimeMost)),
-		may("id_token", func(n *node) { t.IDToken = r.idToken(n) }),
-		may("quota_project", r.text(&t.QuotaProject, shape.Project)),
-		may("universe_domain", r.text(&t.UniverseDomain, r.allow.universe)),
-	)
-	for _, key := range []string{"delegates", "lifetime", "id_token"} {
-		if f, ok := n.field(key); ok && !n.has("service_account") {
-			r.problem(f.at, "%s needs a service_account to impersonate: add it, or remove %s", key, key)
+// alternatives reads "aws:, gcp: or oidc:".
+func alternatives(keys []string) string {
+	var b strings.Builder
+	for i, k := range keys {
+		switch {
+		case i > 0 && i == len(keys)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
 		}
+		b.WriteString(k + ":")
 	}
-	for _, key := range []string{"scopes", "lifetime"} {
-		if f, ok := n.field(key); ok && n.has("id_token") {
-			r.problem(f.at, "an ID token has no %s of its own to choose: remove %s, or remove id_token", key, key)
-		}
-	}
-	return t
-}
-
-func (r *reader) idToken(n *node) *IDToken {
-	t := new(IDToken)
-	r.mapping(n,
-		must("audience", r.text(&t.Audience, audience)),
-		may("include_email", r.truth(&t.IncludeEmail)),
-	)
-	return t
-}
-
-func (r *reader) toAWS(n *node) *ToAWS {
-	t := new(ToAWS)
-	r.mapping(n,
-		must("role", r.text(&t.Role, shape.RoleARN)),
-		may("region", r.text(&t.Region, shape.Region)),
-		may("session_name", r.text(&t.SessionName, shape.SessionName)),
-		may("duration", r.duration(&t.Duration, sessionLeast, sessionMost)),
-		may("policy", r.text(&t.Policy, shape.SessionPolicy)),
-		may("policy_arns", r.texts(&t.PolicyARNs, policyARNLimit, shape.PolicyARN)),
-		may("fips", r.truth(&t.FIPS)),
-		may("sts_endpoint", r.text(&t.STSEndpoint, r.allow.stsEndpoint)),
-	)
-	if f, ok := n.field("sts_endpoint"); ok && t.FIPS {
-		r.problem(f.at, "fips chooses the STS host and so does sts_endpoint: keep one")
-	}
-	r.samePartition(n, t.Role, t.Region)
-	if i := slices.IndexFunc(t.PolicyARNs, func(arn string) bool {
-		return arn != "" && t.Role != "" && partitionOfARN(arn) != partitionOfARN(t.Role)
-	}); i >= 0 {
-		f, _ := n.field("policy_arns")
-		r.problem(f.value.items[i].at, "policy_arns: the policy is of another partition than the role: use one of %s", partitionOfARN(t.Role))
-	}
-	return t
-}
-
-// samePartition reports a region that the role cannot be reached from: AWS's partitions share no identities.
-func (r *reader) samePartition(n *node, role, region string) {
-	if role == "" || region == "" || partitionOfARN(role) == partitionOf(region) {
-		return
-	}
-	f, _ := n.field("region")
-	r.problem(f.value.at, "region: it lies in the partition %s and the role in another: change one", partitionOf(region))
+	return b.String()
 }

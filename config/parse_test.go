@@ -58,7 +58,86 @@ crossings:
         policy_arns: [arn:aws:iam::aws:policy/ReadOnlyAccess]
         fips: false
         sts_endpoint: https://sts.eu-west-1.amazonaws.com
+` + everySource + everyTarget
+
+// everySource has one crossing for each source that is not in full.
+const everySource = `  chain:
+    from:
+      aws:
+        proof: jwt
+        allow_node_role: true
+        assume_role:
+          - role: arn:aws:iam::111122223333:role/first
+            duration: 2h
+            tags: { team: data, "cost center": "" }
+            transitive_tags: [team]
+            source_identity: etl@example.com
+          - { role: "arn:aws:iam::444455556666:role/second", duration: 1h }
+    to: { token: { audience: vault } }
+  key: { from: { gcp: { key_file: /etc/key.json } }, to: { token: { audience: vault } } }
+  impersonated:
+    from: { gcp: { impersonate: { service_account: a@my-project.iam.gserviceaccount.com, delegates: [b@my-project.iam.gserviceaccount.com], include_email: true } } }
+    to: { token: { audience: vault } }
+  signed:
+    from: { gcp: { sign_jwt: { service_account: a@my-project.iam.gserviceaccount.com, delegates: [b@my-project.iam.gserviceaccount.com] } } }
+    to: { token: { audience: vault } }
+  developer: { from: { gcp: { application_default: {} } }, to: { token: { audience: vault } } }
+  file: { from: { oidc: { audience: a, token_type: id_token, file: { path: /run/token, field: id_token } } }, to: { gcp: { provider: projects/1/locations/global/workloadIdentityPools/p/providers/q } } }
+  url: { from: { oidc: { url: { url: "http://127.0.0.1:8080/t", headers: { Authorization: Bearer x }, field: value } } }, to: { token: { audience: vault } } }
+  environment: { from: { oidc: { environment: { variable: TOKEN } } }, to: { token: { audience: vault } } }
+  executable: { from: { oidc: { executable: { command: [/bin/mint, --aud, x x], timeout: 10s, output_file: /run/out } } }, to: { token: { audience: vault } } }
+  github: { from: { oidc: { github_actions: {} } }, to: { token: { audience: vault } } }
+  gitlab: { from: { oidc: { gitlab_ci: { variable: GITLAB_OIDC_TOKEN } } }, to: { token: { audience: vault } } }
+  pod: { from: { oidc: { kubernetes: { path: /var/run/token } } }, to: { token: { audience: vault } } }
+  requested: { from: { oidc: { token_request: { namespace: jobs, service_account: etl, expiration: 10m } } }, to: { token: { audience: vault } } }
+  workload: { from: { oidc: { spiffe: { socket: "unix:///run/spire.sock" } } }, to: { token: { audience: vault } } }
 `
+
+// everyTarget sets what full and everySource leave out.
+const everyTarget = `  person:
+    from: { oidc: { file: { path: /run/token } } }
+    to:
+      gcp:
+        provider: locations/global/workforcePools/my-pool/providers/prov
+        workforce_user_project: my-project
+        mtls: true
+        boundary:
+          accessBoundaryRules:
+            - availableResource: //storage.googleapis.com/projects/_/buckets/images
+              availablePermissions: ["inRole:roles/storage.objectViewer"]
+              availabilityCondition: { expression: "resource.name != ''", title: some, description: some objects }
+  wrapped:
+    from: { aws: {} }
+    to:
+      gcp:
+        provider: projects/1/locations/global/workloadIdentityPools/p/providers/q
+        boundary: { accessBoundary: { accessBoundaryRules: [{ availableResource: //storage.googleapis.com/projects/_/buckets/images, availablePermissions: ["inRole:roles/storage.objectViewer"] }] } }
+  json:
+    from: { aws: {} }
+    to:
+      gcp:
+        provider: projects/1/locations/global/workloadIdentityPools/p/providers/q
+        boundary: '{"accessBoundary": {"accessBoundaryRules": [{"availableResource": "//storage.googleapis.com/projects/_/buckets/images", "availablePermissions": ["inRole:roles/storage.objectViewer"]}]}}'
+  further:
+    from: { gcp: {} }
+    to:
+      aws:
+        role: arn:aws:iam::111122223333:role/from-gcp
+        dual_stack: true
+        then:
+          role: arn:aws:iam::444455556666:role/next
+          session_name: next
+          external_id: "12345"
+          duration: 1h
+          policy: '{"Statement": []}'
+          tags: { team: data }
+`
+
+// programs allows files to name programs.
+var programs = ForeignPolicy{AllowExecutables: true}
+
+// unseen compares secrets as far as a printed crossing shows them.
+var unseen = cmp.Comparer(func(a, b stile.Secret) bool { return a.IsZero() == b.IsZero() })
 
 func TestParseFull(t *testing.T) {
 	t.Parallel()
@@ -66,9 +145,9 @@ func TestParseFull(t *testing.T) {
 	want := map[string]Crossing{
 		"warehouse": {
 			Name: "warehouse", Origin: "stile.yaml",
-			From: From{AWS: &FromAWS{Profile: "etl", Region: "eu-west-1", FIPS: true, AssumeRole: &AssumeRole{
+			From: From{AWS: &FromAWS{Profile: "etl", Region: "eu-west-1", FIPS: true, AssumeRole: []AssumeRole{{
 				Role: "arn:aws:iam::111122223333:role/path/etl", SessionName: "etl-1", ExternalID: "12345", Duration: Duration(30 * time.Minute),
-			}}},
+			}}}},
 			To: To{GCP: &ToGCP{
 				Provider: provider, ServiceAccount: "etl@my-project.iam.gserviceaccount.com",
 				Delegates: []string{"hop@my-project.iam.gserviceaccount.com"},
@@ -93,6 +172,48 @@ func TestParseFull(t *testing.T) {
 			}},
 		},
 	}
+	const bucket, account = "//storage.googleapis.com/projects/_/buckets/images", "a@my-project.iam.gserviceaccount.com"
+	rule := BoundaryRule{Resource: bucket, Permissions: []string{"inRole:roles/storage.objectViewer"}}
+	bounded := To{GCP: &ToGCP{Provider: "projects/1/locations/global/workloadIdentityPools/p/providers/q", Boundary: &Boundary{[]BoundaryRule{rule}}}}
+	rule.Condition = &BoundaryCondition{Expression: "resource.name != ''", Title: "some", Description: "some objects"}
+	want["person"] = Crossing{From: From{OIDC: &FromOIDC{File: &TokenFile{Path: "/run/token"}}}, To: To{GCP: &ToGCP{
+		Provider: "locations/global/workforcePools/my-pool/providers/prov", WorkforceUserProject: "my-project", MTLS: true, Boundary: &Boundary{[]BoundaryRule{rule}},
+	}}}
+	want["wrapped"] = Crossing{From: From{AWS: &FromAWS{}}, To: bounded}
+	want["json"] = Crossing{From: From{AWS: &FromAWS{}}, To: bounded}
+	want["further"] = Crossing{From: From{GCP: &FromGCP{}}, To: To{AWS: &ToAWS{Role: "arn:aws:iam::111122223333:role/from-gcp", DualStack: true, Then: &NextRole{
+		Role: "arn:aws:iam::444455556666:role/next", SessionName: "next", ExternalID: "12345", Duration: Duration(time.Hour), Policy: `{"Statement": []}`, Tags: map[string]string{"team": "data"},
+	}}}}
+	want["file"] = Crossing{
+		From: From{OIDC: &FromOIDC{Audience: "a", TokenType: "id_token", File: &TokenFile{Path: "/run/token", Field: "id_token"}}},
+		To:   To{GCP: &ToGCP{Provider: "projects/1/locations/global/workloadIdentityPools/p/providers/q"}},
+	}
+	for name, from := range map[string]From{
+		"chain": {AWS: &FromAWS{Proof: ProofJWT, AllowNodeRole: true, AssumeRole: []AssumeRole{
+			{Role: "arn:aws:iam::111122223333:role/first", Duration: Duration(2 * time.Hour), Tags: map[string]string{"team": "data", "cost center": ""}, TransitiveTags: []string{"team"}, SourceIdentity: "etl@example.com"},
+			{Role: "arn:aws:iam::444455556666:role/second", Duration: Duration(time.Hour)},
+		}}},
+		"key":          {GCP: &FromGCP{KeyFile: "/etc/key.json"}},
+		"impersonated": {GCP: &FromGCP{Impersonate: &Impersonate{ServiceAccount: account, Delegates: []string{"b" + account[1:]}, IncludeEmail: true}}},
+		"signed":       {GCP: &FromGCP{SignJWT: &SignJWT{ServiceAccount: account, Delegates: []string{"b" + account[1:]}}}},
+		"developer":    {GCP: &FromGCP{ApplicationDefault: &ApplicationDefault{}}},
+		"url":          {OIDC: &FromOIDC{URL: &TokenURL{URL: "http://127.0.0.1:8080/t", Headers: map[string]stile.Secret{"Authorization": stile.NewSecret("Bearer x")}, Field: "value"}}},
+		"environment":  {OIDC: &FromOIDC{Environment: &TokenVariable{"TOKEN"}}},
+		"executable":   {OIDC: &FromOIDC{Executable: &Executable{Command: []string{"/bin/mint", "--aud", "x x"}, Timeout: Duration(10 * time.Second), OutputFile: "/run/out"}}},
+		"github":       {OIDC: &FromOIDC{GitHubActions: &GitHubActions{}}},
+		"gitlab":       {OIDC: &FromOIDC{GitLabCI: &GitLabCI{"GITLAB_OIDC_TOKEN"}}},
+		"pod":          {OIDC: &FromOIDC{Kubernetes: &Kubernetes{"/var/run/token"}}},
+		"requested":    {OIDC: &FromOIDC{TokenRequest: &TokenRequest{"jobs", "etl", Duration(10 * time.Minute)}}},
+		"workload":     {OIDC: &FromOIDC{SPIFFE: &SPIFFE{"unix:///run/spire.sock"}}},
+	} {
+		want[name] = Crossing{From: from, To: To{Token: &ToToken{"vault"}}}
+	}
+	for name, c := range want {
+		c.Name, c.Origin = name, "stile.yaml"
+		want[name] = c
+	}
+	revealed := cmp.Comparer(func(a, b stile.Secret) bool { return a.Reveal() == b.Reveal() })
+	order := strings.Fields("warehouse function images chain key impersonated signed developer file url environment executable github gitlab pod requested workload person wrapped json further")
 	for name, data := range map[string]string{
 		"as written":      full,
 		"carriage return": strings.ReplaceAll(full, "\n", "\r\n"),
@@ -101,14 +222,14 @@ func TestParseFull(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, err := Parse("stile.yaml", []byte(data))
+			f, err := ParseAllowing("stile.yaml", []byte(data), programs)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, f.Crossings); diff != "" {
+			if diff := cmp.Diff(want, f.Crossings, revealed); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff([]string{"warehouse", "function", "images"}, f.Names()); diff != "" {
+			if diff := cmp.Diff(order, f.Names()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -160,22 +281,22 @@ func TestParseRefuses(t *testing.T) {
 		{"duplicate key", gcp(provLine + provLine), "8:9: duplicate key \"provider\": it stands at line 7 already, remove one"},
 		{"unknown key, near", gcp(provLine + "        servce_account: x\n"), `8:9: unknown key "servce_account": did you mean "service_account"?`},
 		{"unknown key, camel", gcp(provLine + "        serviceAccount: x\n"), `8:9: unknown key "serviceAccount": did you mean "service_account"?`},
-		{"unknown key, far", both("{ aws: {}, zebra: 1 }", toGCP), `4:22: unknown key "zebra": remove it, known here are aws and gcp`},
-		{"unknown key not quoted", both("{ aws: {}, s3cr3t/K: 1 }", toGCP), `4:22: unknown key: remove it, known here are aws and gcp`},
-		{"only from external_account", gcp(provLine + "        token_url: https://sts.googleapis.com/v1/token\n"), `8:9: unknown key "token_url": remove it, known here are provider, service_account, delegates, scopes, lifetime, id_token, quota_project and universe_domain`},
+		{"unknown key, far", both("{ aws: {}, zebra: 1 }", toGCP), `4:22: unknown key "zebra": remove it, known here are aws, gcp and oidc`},
+		{"unknown key not quoted", both("{ aws: {}, s3cr3t/K: 1 }", toGCP), `4:22: unknown key: remove it, known here are aws, gcp and oidc`},
+		{"only from external_account", gcp(provLine + "        token_url: https://sts.googleapis.com/v1/token\n"), `8:9: unknown key "token_url": remove it, known here are provider, service_account, delegates, scopes, lifetime, id_token, boundary, quota_project, workforce_user_project, universe_domain and mtls`},
 		{"no from", "version: 1\ncrossings:\n  w:\n    to: " + toGCP, "4:5: from is missing: add it under w"},
 		{"no to", "version: 1\ncrossings:\n  w:\n    from: { aws: {} }\n", "4:5: to is missing: add it under w"},
 		{"two sources", both("{ aws: {}, gcp: {} }", toGCP), "4:22: a crossing has one source: keep aws or gcp"},
-		{"two targets", both("{ aws: {} }", toGCP[:len(toGCP)-2]+", "+toAWS[2:]), "5:115: a crossing has one target: keep aws or gcp"},
-		{"no source", both("{}", toGCP), "4:11: from names no cloud: write aws: or gcp: in it"},
+		{"two targets", both("{ aws: {} }", toGCP[:len(toGCP)-2]+", "+toAWS[2:]), "5:115: a crossing has one target: keep gcp or aws"},
+		{"no source", both("{}", toGCP), "4:11: from names no source: write aws:, gcp: or oidc: in it"},
 		{"source without value", both("{ aws: }", toGCP), "4:17: aws has no value: write {} where nothing is to be said"},
-		{"same cloud aws", both("{ aws: {} }", toAWS), "5:9: from and to are both aws: a crossing leads into the other cloud, change one"},
-		{"same cloud gcp", both("{ gcp: {} }", toGCP), "5:9: from and to are both gcp: a crossing leads into the other cloud, change one"},
+		{"same cloud aws", both("{ aws: {} }", toAWS), "5:11: from and to are both aws: a crossing leads into the other cloud, change one"},
+		{"same cloud gcp", both("{ gcp: {} }", toGCP), "5:11: from and to are both gcp: a crossing leads into the other cloud, change one"},
 		{"provider missing", gcp(acctLine), "7:9: provider is missing: add it under gcp"},
 		{"provider by project id", gcp("        provider: projects/my-project/locations/global/workloadIdentityPools/pool-1/providers/aws-1\n"), "7:19: provider: it names the project by its id: use the project's number (gcloud projects describe PROJECT --format='value(projectNumber)')"},
 		{"provider short", gcp("        provider: pool-1/aws-1\n"), "7:19: provider: want projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER"},
 		{"provider elsewhere", gcp("        provider: projects/1/locations/eu/workloadIdentityPools/pool-1/providers/aws-1\n"), "7:19: provider: want locations/global: workload identity pools stand nowhere else"},
-		{"provider workforce", gcp("        provider: locations/global/workforcePools/pool-1/providers/aws-1\n"), "7:19: provider: this is a workforce pool, which signs in people: name a workload identity pool provider"},
+		{"provider workforce", gcp("        provider: locations/global/workforcePools/pool-1/providers/aws-1\n"), "4:18: a workforce pool takes no signed request of AWS: write proof: jwt under aws, or name a workload identity pool provider"},
 		{"pool id", gcp("        provider: projects/1/locations/global/workloadIdentityPools/Pool/providers/aws-1\n"), "7:19: provider: want up to 32 lower-case letters, digits and hyphens for the pool and for the provider"},
 		{"person's e-mail", gcp(provLine + "        service_account: jo@example.com\n"), "8:26: service_account: this is not the e-mail of a service account: want NAME@PROJECT.iam.gserviceaccount.com"},
 		{"unique id", gcp(provLine + "        service_account: '104857600000000000001'\n"), "8:26: service_account: this is the service account's number: use its e-mail"},
@@ -338,7 +459,7 @@ func TestParseAllowing(t *testing.T) {
 
 func TestFileCrossing(t *testing.T) {
 	t.Parallel()
-	f, err := Parse("stile.yaml", []byte(full))
+	f, err := ParseAllowing("stile.yaml", []byte(full), programs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,8 +468,8 @@ func TestFileCrossing(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"imags": `misused: stile.yaml has no crossing "imags": did you mean "images"?`,
-		"zzz":   `misused: stile.yaml has no crossing "zzz": it has warehouse, function, images`,
-		"":      `misused: stile.yaml has 3 crossings, say which: warehouse, function, images`,
+		"zzz":   `misused: stile.yaml has no crossing "zzz": it has warehouse, function, images, chain, key, impersonated, signed, developer, file, url, …`,
+		"":      `misused: stile.yaml has 21 crossings, say which: warehouse, function, images, chain, key, impersonated, signed, developer, file, url, …`,
 	} {
 		if _, err := f.Crossing(name); err == nil || err.Error() != want || !errors.Is(err, stile.ErrMisuse) {
 			t.Errorf("%q: got %v, want %s", name, err, want)

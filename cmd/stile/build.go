@@ -69,9 +69,10 @@ func (p *program) awsOptions(from config.FromAWS) (awschain.Options, error) {
 	if err != nil {
 		return awschain.Options{}, err
 	}
-	o := awschain.Options{Profile: from.Profile, Region: from.Region, FIPS: from.FIPS, Client: client, MetadataEndpoint: metadataEndpoint(from.External)}
+	o := awschain.Options{Profile: from.Profile, Region: from.Region, AllowNodeRole: from.AllowNodeRole, FIPS: from.FIPS, Client: client, MetadataEndpoint: metadataEndpoint(from.External)}
 	for _, r := range from.AssumeRole {
-		o.AssumeRole = append(o.AssumeRole, awschain.AssumeRole{Role: r.Role, SessionName: r.SessionName, ExternalID: r.ExternalID, Duration: time.Duration(r.Duration)})
+		o.AssumeRole = append(o.AssumeRole, awschain.AssumeRole{Role: r.Role, SessionName: r.SessionName, ExternalID: r.ExternalID, Duration: time.Duration(r.Duration),
+			SourceIdentity: r.SourceIdentity, Tags: r.Tags, TransitiveTags: r.TransitiveTags})
 	}
 	return o, nil
 }

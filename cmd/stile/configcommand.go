@@ -88,13 +88,22 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 }
 
 func describe(c config.Crossing) string {
+	from := "AWS"
 	switch {
-	case c.To.AWS != nil:
-		return "Google Cloud to AWS, as " + c.To.AWS.Role
-	case c.To.GCP.IDToken != nil:
-		return "AWS to Google Cloud, an ID token of " + c.To.GCP.ServiceAccount
-	case c.To.GCP.ServiceAccount != "":
-		return "AWS to Google Cloud, as " + c.To.GCP.ServiceAccount
+	case c.From.GCP != nil:
+		from = "Google Cloud"
+	case c.From.OIDC != nil:
+		from = "an OIDC token"
 	}
-	return "AWS to Google Cloud, directly as " + c.To.GCP.Provider
+	switch {
+	case c.To.Token != nil:
+		return from + " as a token for " + c.To.Token.Audience
+	case c.To.AWS != nil:
+		return from + " to AWS, as " + c.To.AWS.Role
+	case c.To.GCP.IDToken != nil:
+		return from + " to Google Cloud, an ID token of " + c.To.GCP.ServiceAccount
+	case c.To.GCP.ServiceAccount != "":
+		return from + " to Google Cloud, as " + c.To.GCP.ServiceAccount
+	}
+	return from + " to Google Cloud, directly as " + c.To.GCP.Provider
 }

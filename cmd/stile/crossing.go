@@ -117,11 +117,34 @@ func (p *program) crossing(ctx context.Context, s *settings, want func(config.To
 	if err != nil {
 		return config.Crossing{}, err
 	}
+	if what := unwired(c); what != "" {
+		return config.Crossing{}, misuse("choose the crossing", "%s: this program does not make crossings with %s", shown(c.Origin), what)
+	}
 	if err := s.fits(c); err != nil {
 		return config.Crossing{}, err
 	}
 	s.narrow(&c)
 	return c, nil
+}
+
+// unwired names what a file may say and this program does not do: to leave it out would be to become someone else.
+func unwired(c config.Crossing) string {
+	for _, use := range []flagUse{
+		{"from.oidc", c.From.OIDC != nil},
+		{"to.token", c.To.Token != nil},
+		{"proof: jwt", c.From.AWS != nil && c.From.AWS.Proof == config.ProofJWT},
+		{"a key, impersonation or application default credentials in from.gcp", c.From.GCP != nil && (c.From.GCP.KeyFile != "" || c.From.GCP.Impersonate != nil || c.From.GCP.SignJWT != nil || c.From.GCP.ApplicationDefault != nil)},
+		{"boundary", c.To.GCP != nil && c.To.GCP.Boundary != nil},
+		{"workforce_user_project", c.To.GCP != nil && c.To.GCP.WorkforceUserProject != ""},
+		{"mtls", c.To.GCP != nil && c.To.GCP.MTLS && c.To.GCP.TokenURL == ""},
+		{"then", c.To.AWS != nil && c.To.AWS.Then != nil},
+		{"dual_stack", c.To.AWS != nil && c.To.AWS.DualStack},
+	} {
+		if use.given {
+			return use.flag
+		}
+	}
+	return ""
 }
 
 func (p *program) origin(ctx context.Context, s *settings, want func(config.To) bool) (config.Crossing, error) {
@@ -225,7 +248,7 @@ func (s *settings) narrow(c *config.Crossing) {
 func (s *settings) narrowGoogle(from *config.FromAWS, to *config.ToGCP) {
 	from.Profile = cmp.Or(s.sourceProfile, from.Profile)
 	if s.assumeRole != "" {
-		from.AssumeRole = &config.AssumeRole{Role: s.assumeRole, ExternalID: s.externalID}
+		from.AssumeRole = []config.AssumeRole{{Role: s.assumeRole, ExternalID: s.externalID}}
 	}
 	if s.serviceAccount != "" {
 		to.ServiceAccount, to.Delegates = s.serviceAccount, nil // the way to another account is another way
