@@ -37,17 +37,23 @@ func message(body string) string {
 	return string(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body)))) + body
 }
 
+// socketPath is for one socket, and short: systems allow a hundred bytes.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "api") //nolint:usetesting // a test's own directory has the test's name in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
 // serve opens a Workload API's socket of the kind that network names, and gives its URI.
 func serve(t *testing.T, network string, handler http.HandlerFunc) string {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
-		dir, err := os.MkdirTemp("", "api") // a socket's path is short
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		address = filepath.Join(dir, "s")
+		address = socketPath(t)
 	}
 	listener, err := net.Listen(network, address)
 	if err != nil {
