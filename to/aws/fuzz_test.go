@@ -26,12 +26,16 @@ func (s says) RoundTrip(*http.Request) (*http.Response, error) {
 
 func FuzzAnswers(f *testing.F) {
 	f.Add(200, []byte(`<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult><AssumedRoleUser><Arn>arn:aws:sts::111122223333:assumed-role/a/b</Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2026-11-22T04:04:05Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`))
+	f.Add(200, []byte(`<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2026-11-22T04:04:05Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`))
 	f.Add(400, []byte(`<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error></ErrorResponse>`))
 	f.Add(200, []byte(`<a><b></a>`))
 	f.Add(403, []byte("\xff"))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 100 || status > 999 {
 			return
+		}
+		if cred, err := readSession("AssumeRole", body); err == nil && (cred.Session.AccessKeyID == "" || cred.Expires.IsZero()) {
+			t.Errorf("%q was read as %+v", body, cred)
 		}
 		role := &Role{ARN: "arn:aws:iam::111122223333:role/a", Region: "eu-west-1", Client: &http.Client{Transport: says{status, body}}}
 		cred, err := role.Exchange(t.Context(), stile.SubjectToken{Value: stile.NewSecret("a web identity")})
