@@ -253,7 +253,8 @@ func (c *apiCall) validate(q tokenRequest) error {
 	if q.Spec.ExpirationSeconds == nil {
 		return nil
 	}
-	words, seconds := "", *q.Spec.ExpirationSeconds
+	var words string
+	seconds := *q.Spec.ExpirationSeconds
 	switch {
 	case seconds < int64(shortestTokenLife/time.Second):
 		words = "may not specify a duration less than 10 minutes"

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -384,4 +386,54 @@ func TestAddClusterRefuses(t *testing.T) {
 			t.Errorf("%+v was added", c)
 		}
 	}
+}
+
+func FuzzTokenRequest(f *testing.F) {
+	f.Add("/api/v1/namespaces/etl/serviceaccounts/app/token", `{"spec":{"audiences":["a"],"expirationSeconds":600}}`)
+	f.Add("/api/v1/namespaces//serviceaccounts//token", `{}`)
+	f.Add("/api/v1/namespaces/etl/serviceaccounts/app/token", `{"spec":{"boundObjectRef":{"kind":"Pod"}}}`)
+	f.Add("/api/v1/namespaces/etl/serviceaccounts/app/token", `[`)
+	c, bearer := readyCluster(f)
+	f.Fuzz(func(t *testing.T, path, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.URL.Path = path
+		r.Header.Set("Authorization", "Bearer "+bearer)
+		w := httptest.NewRecorder()
+		c.ServeHTTP(w, r)
+		var answer struct {
+			Kind   string
+			Code   int
+			Status json.RawMessage
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+		}
+		if ok := answer.Kind == "TokenRequest" && w.Code == 201 || answer.Kind == "Status" && w.Code == answer.Code && w.Code >= 400 && w.Code < 500; !ok {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if w.Code == 201 && path != "/api/v1/namespaces/etl/serviceaccounts/app/token" {
+			t.Errorf("a token by the path %q", path)
+		}
+	})
+}
+
+// readyCluster is made once: its CA and its keys would take more time than what is fuzzed.
+func readyCluster(f *testing.F) (c *ClusterServer, bearer string) {
+	f.Helper()
+	at := time.Unix(1795316645, 0)
+	c, err := New(Config{Clock: func() time.Time { return at }}).AddCluster(Cluster{Name: "prod", Issuer: "https://oidc.prod.example"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := errors.Join(c.AddAccount(app), c.AllowTokens(app, app)); err != nil {
+		f.Fatal(err)
+	}
+	pod, err := c.Start(PodSpec{Account: app})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if bearer, err = pod.File(own); err != nil {
+		f.Fatal(err)
+	}
+	return c, bearer
 }

@@ -189,7 +189,7 @@ func readInt(b []byte, bits int) (int, []byte, error) {
 	if size <= 0 || more > 1<<16 {
 		return 0, nil, errBlock
 	}
-	return n + int(more), b[size:], nil //nolint:gosec // bounded above
+	return n + int(more), b[size:], nil
 }
 
 func readText(b []byte) (string, []byte, error) {

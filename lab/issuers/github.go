@@ -42,7 +42,7 @@ func newGitHub(d *Directory) *GitHub {
 		panic("issuers: " + err.Error()) // a constant of ours is wrong
 	}
 	g := &GitHub{directory: d, issuer: i}
-	if err := d.add(githubPipelines, "", http.HandlerFunc(http.NotFound)); err != nil {
+	if err := d.add(githubPipelines, "", http.NotFoundHandler()); err != nil {
 		panic("issuers: " + err.Error())
 	}
 	return g

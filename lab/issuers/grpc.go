@@ -158,13 +158,13 @@ func parseSVIDRequest(message []byte) (svidRequest, error) {
 			return svidRequest{}, errors.New("proto: cannot parse invalid wire-format data")
 		}
 		message = message[n+size:]
-		if number := key >> 3; key&7 != 2 || number > 2 {
-			continue
-		} else if !utf8.Valid(value) {
+		switch number := key >> 3; {
+		case key&7 != 2 || number > 2:
+		case !utf8.Valid(value):
 			return svidRequest{}, errors.New("proto: string field contains invalid UTF-8")
-		} else if number == 1 {
+		case number == 1:
 			q.audiences = append(q.audiences, string(value))
-		} else {
+		default:
 			q.spiffeID = string(value)
 		}
 	}
@@ -184,7 +184,7 @@ func field(message []byte, wire uint64) (value []byte, size int) {
 			return nil, 8
 		}
 	case 2: // length and bytes
-		if length, n := binary.Uvarint(message); n > 0 && length <= uint64(len(message)-n) {
+		if length, n := binary.Uvarint(message); n > 0 && length <= uint64(len(message)-n) { //nolint:gosec // never negative
 			end := n + int(length) //nolint:gosec // within message
 			return message[n:end], end
 		}

@@ -66,7 +66,7 @@ func New(c Config) *Directory {
 func (d *Directory) Handler(host string, next http.Handler) (http.Handler, bool) {
 	host = strings.ToLower(host)
 	if next == nil {
-		next = http.HandlerFunc(http.NotFound)
+		next = http.NotFoundHandler()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

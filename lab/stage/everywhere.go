@@ -45,8 +45,10 @@ const (
 	STSAudience = "sts.amazonaws.com"
 
 	// Where a GitLab job and a pod find their tokens, which somebody made out to one cloud.
-	AWSVariable, GoogleVariable = "AWS_ID_TOKEN", "GOOGLE_ID_TOKEN"
-	AWSFile, GoogleFile         = "/var/run/secrets/tokens/aws", "/var/run/secrets/tokens/google"
+	AWSVariable    = "AWS_ID_TOKEN"
+	GoogleVariable = "GOOGLE_ID_TOKEN"
+	AWSFile        = "/var/run/secrets/tokens/aws"
+	GoogleFile     = "/var/run/secrets/tokens/google"
 )
 
 const issuerPool = "issuers-pool"

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/stile-project/stile/lab"
+	labaws "github.com/stile-project/stile/lab/aws"
 	"github.com/stile-project/stile/lab/issuers"
 	"github.com/stile-project/stile/lab/stage"
 )
@@ -205,7 +206,7 @@ func (s *scene) readS3(o stage.Origin, token string) string {
 	s.t.Helper()
 	status, body := s.toAWS(o, token)
 	var answer struct {
-		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } `xml:"AssumeRoleWithWebIdentityResult>Credentials"` //nolint:revive // as on the wire
+		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } `xml:"AssumeRoleWithWebIdentityResult>Credentials"`
 		Subject     string                                                      `xml:"AssumeRoleWithWebIdentityResult>SubjectFromWebIdentityToken"`
 	}
 	if err := xml.Unmarshal([]byte(body), &answer); err != nil || status != 200 {
@@ -414,6 +415,21 @@ func pod(o stage.Origin, a issuers.Account) func(*scene, string) string {
 			s.t.Fatal(err)
 		}
 		return s.must(p.File("/token"))
+	}
+}
+
+// A region's clusters share one host, whoever made them.
+func TestClustersShareAHostWithTheCloudsOwn(t *testing.T) {
+	t.Parallel()
+	s := everywhere(t)
+	theirs, err := s.World.AWS.EKS(labaws.Cluster{Account: stage.Account, Name: "another", Region: stage.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, issuer := range []string{theirs.Issuer(), s.Issuers[stage.EKS]} {
+		if status, body := s.do("GET", issuer+"/.well-known/openid-configuration", nil, ""); status != 200 || !strings.Contains(body, `"issuer":"`+issuer+`"`) {
+			t.Errorf("%s: %d %s", issuer, status, body)
+		}
 	}
 }
 
