@@ -2,8 +2,8 @@
 
 // Package config reads what names a crossing and gives one neutral description of it: [Parse] reads a stile.yaml,
 // [ParseExternalAccount] an external_account file as Google's libraries know it, [ParseAWSProfile] a profile of the
-// AWS configuration files. Nothing here opens a file or asks a cloud; the program turns a [Crossing] into a source
-// and a target.
+// AWS configuration files. [WriteExternalAccount] and [SetAWSProfile] write the latter two. Nothing here opens a file or
+// asks a cloud; the program turns a [Crossing] into a source and a target.
 //
 //	file, err := config.Parse("stile.yaml", data)
 //	crossing, err := file.Crossing("warehouse")
@@ -55,7 +55,7 @@ func (f *File) Crossing(name string) (Crossing, error) {
 	return Crossing{}, fmt.Errorf("%w: %s has no crossing %q: it has %s", stile.ErrMisuse, f.name, name, all)
 }
 
-// A Crossing is one source and one target, each in another cloud.
+// A Crossing is one source and one target.
 type Crossing struct {
 	Name string `json:"-"` // the key in stile.yaml, the AWS profile's name, or "external_account"
 	From From   `json:"from"`

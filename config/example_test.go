@@ -74,6 +74,55 @@ stile_audience = https://images.example.com
 	// Output: https://images.example.com arn:aws:iam::111122223333:role/from-gcp 30m
 }
 
+// A crossing of a stile.yaml, for programs that know Google's libraries only.
+func ExampleWriteExternalAccount() {
+	data, err := config.WriteExternalAccount(config.Crossing{
+		From: config.From{OIDC: &config.FromOIDC{File: &config.TokenFile{Path: "/var/run/token"}}},
+		To:   config.To{GCP: &config.ToGCP{Provider: "projects/123456789012/locations/global/workloadIdentityPools/pool/providers/prov"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(string(data))
+	// Output:
+	// {
+	//   "universe_domain": "googleapis.com",
+	//   "type": "external_account",
+	//   "audience": "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/prov",
+	//   "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+	//   "token_url": "https://sts.googleapis.com/v1/token",
+	//   "credential_source": {
+	//     "file": "/var/run/token"
+	//   },
+	//   "token_info_url": "https://sts.googleapis.com/v1/introspect"
+	// }
+}
+
+func ExampleSetAWSProfile() {
+	command, err := config.CredentialProcess("/opt/my tools/stile", "credential-process", "--role", "arn:aws:iam::111122223333:role/from-gcp")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	file, err := config.SetAWSProfile([]byte("[default]\nregion = us-east-1 # near\n"), config.ConfigFile, "from-gcp", []config.Setting{
+		{Key: "credential_process", Value: command},
+		{Key: "region", Value: "eu-west-1"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(string(file))
+	// Output:
+	// [default]
+	// region = us-east-1 # near
+	//
+	// [profile from-gcp]
+	// credential_process = /opt/my\ tools/stile credential-process --role arn:aws:iam::111122223333:role/from-gcp
+	// region = eu-west-1
+}
+
 func ExampleSniff() {
 	fmt.Println("this is", config.Sniff([]byte(`{"type": "service_account"}`)))
 	// Output: this is a service_account key

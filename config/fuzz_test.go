@@ -171,3 +171,92 @@ func FuzzAWSProfile(f *testing.F) {
 		}
 	})
 }
+
+// What was set reads back, nothing else has changed, and to set it again changes nothing.
+func FuzzSetAWSProfile(f *testing.F) {
+	f.Add([]byte(awsConfig), "from-gcp", "region", "us-east-1", false)
+	f.Add([]byte(awsConfig), "broken", "output", "json", false)
+	f.Add([]byte("[default]\r\nregion = x ; y"), "", "region", "eu-west-1", true)
+	f.Add([]byte("\xef\xbb\xbf[p]\na:b\n  c\n\n#d\n[q]"), "p", "e", "f", true)
+	f.Fuzz(func(t *testing.T, file []byte, profile, key, value string, credentials bool) {
+		kind := ConfigFile
+		if credentials {
+			kind = CredentialsFile
+		}
+		set := func(file []byte) ([]byte, error) { return SetAWSProfile(file, kind, profile, []Setting{{key, value}}) }
+		got, err := set(file)
+		if err != nil {
+			if !errors.Is(err, stile.ErrMisuse) {
+				t.Fatalf("not ErrMisuse: %v", err)
+			}
+			return
+		}
+		if again, err := set(got); err != nil || string(again) != string(got) {
+			t.Errorf("set again: %q became %q, %v", got, again, err)
+		}
+		if read := settingOf(t, got, kind, profile, key); len(read) != 1 || read[0] != value {
+			t.Errorf("%q reads back as %q", value, read)
+		}
+		checkUnchanged(t, string(file), string(got))
+	})
+}
+
+// settingOf reads the values that a key has in a profile.
+func settingOf(t *testing.T, file []byte, kind AWSFile, profile, key string) (values []string) {
+	t.Helper()
+	r := newReader(ForeignPolicy{})
+	sections := r.ini("file", file)
+	if err := r.err(); err != nil {
+		t.Fatal(err)
+	}
+	profile = strings.Join(strings.Fields(profile), " ")
+	if profile == "" {
+		profile = "default"
+	}
+	for _, name := range kind.section(profile) {
+		if s := sections[name]; s != nil {
+			for _, f := range s.body.fields {
+				if f.key == key {
+					values = append(values, f.value.text)
+				}
+			}
+		}
+	}
+	return values
+}
+
+// checkUnchanged cuts off what both begin and end with: of the old file, no more than one line may be left.
+func checkUnchanged(t *testing.T, old, changed string) {
+	t.Helper()
+	i := 0
+	for i < min(len(old), len(changed)) && old[i] == changed[i] {
+		i++
+	}
+	old, changed = old[i:], changed[i:]
+	for old != "" && changed != "" && old[len(old)-1] == changed[len(changed)-1] {
+		old, changed = old[:len(old)-1], changed[:len(changed)-1]
+	}
+	if strings.Contains(old, "\n") {
+		t.Errorf("%q became %q", old, changed)
+	}
+}
+
+// Whatever the words, a shell reads them back.
+func FuzzCredentialProcess(f *testing.F) {
+	for _, c := range commands {
+		f.Add(strings.Join(c.words, "\x00"))
+	}
+	f.Fuzz(func(t *testing.T, joined string) {
+		words := strings.Split(joined, "\x00")
+		value, err := CredentialProcess(words...)
+		if err != nil {
+			if !errors.Is(err, stile.ErrMisuse) {
+				t.Fatalf("not ErrMisuse: %v", err)
+			}
+			return
+		}
+		if diff := cmp.Diff(words, split(t, value)); diff != "" {
+			t.Errorf("%s:\n%s", value, diff)
+		}
+	})
+}

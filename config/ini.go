@@ -55,34 +55,49 @@ func (r *reader) ini(name string, data []byte) map[string]*section {
 
 // header opens the section that a line names.
 func (r *reader) header(sections map[string]*section, line string, at position) *section {
-	inside, rest, closed := strings.Cut(line[1:], "]")
-	rest = strings.TrimSpace(rest)
-	if !closed || strings.TrimSpace(inside) == "" || rest != "" && rest[0] != '#' && rest[0] != ';' {
-		r.problem(at, "not a section: want [profile NAME] on a line of its own")
-		inside = "" // what follows belongs to nobody
+	name, ok := sectionName(line)
+	if !ok {
+		r.problem(at, "not a section: want [profile NAME] on a line of its own") // what follows belongs to nobody
 	}
-	name := strings.Join(strings.Fields(strings.NewReplacer(`"`, " ", `'`, " ").Replace(inside)), " ")
 	if sections[name] == nil {
 		sections[name] = &section{name, at, &node{kind: mapping, at: at}}
 	}
 	return sections[name]
 }
 
-// pair splits KEY = VALUE. A line that is none has the empty key.
+// sectionName reads [NAME], with white space made single and quotes removed.
+func sectionName(line string) (string, bool) {
+	inside, rest, closed := strings.Cut(line[1:], "]")
+	rest = strings.TrimSpace(rest)
+	if !closed || strings.TrimSpace(inside) == "" || rest != "" && rest[0] != '#' && rest[0] != ';' {
+		return "", false
+	}
+	return strings.Join(strings.Fields(strings.NewReplacer(`"`, " ", `'`, " ").Replace(inside)), " "), true
+}
+
+// pair splits KEY = VALUE, or KEY: VALUE, which the AWS SDKs read as well. A line that is none has the empty key.
 func pair(line string, at position) field {
-	key, value, ok := strings.Cut(line, "=")
-	key = strings.ToLower(strings.TrimSpace(key))
-	if !ok || key == "" {
+	i := strings.IndexAny(line, "=:")
+	if i < 0 || strings.TrimSpace(line[:i]) == "" {
 		return field{"", at, &node{at: at}}
 	}
-	for _, mark := range []string{" #", " ;", "\t#", "\t;"} {
-		value, _, _ = strings.Cut(value, mark)
-	}
+	key := strings.ToLower(strings.TrimSpace(line[:i]))
+	value, _ := cutComment(line[i+1:])
 	n := &node{kind: text, key: key, at: at, text: strings.TrimSpace(value)}
 	if n.text == "" {
 		n.kind = nothing
 	}
 	return field{key, at, n}
+}
+
+// cutComment splits off a comment, which begins with white space before its mark.
+func cutComment(line string) (before, comment string) {
+	for i := 1; i < len(line); i++ {
+		if (line[i] == '#' || line[i] == ';') && (line[i-1] == ' ' || line[i-1] == '\t') {
+			return line[:i-1], line[i:]
+		}
+	}
+	return line, ""
 }
 
 // sound reports the lines of a mapping that could not be read.
