@@ -28,8 +28,19 @@ type scene struct {
 	t *testing.T
 }
 
-// set makes a scene and an environment in which nothing of this machine shows.
+// set makes a scene, and an environment with nothing of this machine in it.
 func set(t *testing.T) scene {
+	t.Helper()
+	hide(t)
+	s, err := stage.Set(lab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scene{s, t}
+}
+
+// hide makes an environment in which nothing of this machine shows.
+func hide(t testing.TB) {
 	t.Helper()
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") || strings.HasPrefix(name, "KUBERNETES_") {
@@ -41,11 +52,6 @@ func set(t *testing.T) scene {
 	}
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	s, err := stage.Set(lab.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return scene{s, t}
 }
 
 func (s scene) at(p *lab.Place) *http.Client { return &http.Client{Transport: s.World.Network(p)} }

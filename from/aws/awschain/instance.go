@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -97,10 +98,10 @@ func (p *instanceProvider) Retrieve(ctx context.Context) (aws.Credentials, error
 	p.trail.last.Store(nil)
 	creds, err := p.Provider.Retrieve(ctx)
 	if err != nil {
-		return creds, p.search.explainInstance(p.trail, err)
+		return aws.Credentials{}, p.search.explainInstance(p.trail, err)
 	}
 	if creds.AccessKeyID == "" || creds.SecretAccessKey == "" || creds.SessionToken == "" {
-		return aws.Credentials{}, &stile.Error{Op: findCredentials, Cloud: "instance metadata", Status: http.StatusOK,
+		return aws.Credentials{}, &stile.Error{Op: findCredentials, Cloud: instanceMetadata, Status: http.StatusOK,
 			Message: "an answer that cannot be read: credentials with a part missing", Err: stile.ErrTemporary}
 	}
 	return creds, nil
@@ -109,18 +110,18 @@ func (p *instanceProvider) Retrieve(ctx context.Context) (aws.Credentials, error
 // explainInstance tells nothing there, a limit of hops, an instance without a role, and a role that EC2 cannot assume
 // from one another.
 func (s *search) explainInstance(t *trail, err error) error {
-	e := &stile.Error{Op: findCredentials, Cloud: "instance metadata"}
+	e := &stile.Error{Op: findCredentials, Cloud: instanceMetadata}
 	var said *smithy.GenericAPIError
-	var status interface{ HTTPStatusCode() int }
+	last := t.last.Load()
 	switch {
 	case errors.As(err, &said):
 		e.Status, e.Code, e.Message = http.StatusOK, clean(said.Code), clean(said.Message)
 		e.Err = fmt.Errorf("%w: the instance has a role that it cannot use", stile.ErrNoIdentity)
 		e.Hint = "let the role's trust policy name ec2.amazonaws.com, and see that the role still exists"
-	case errors.As(err, &status) && status.HTTPStatusCode() != 0:
-		return s.instanceStatus(e, status.HTTPStatusCode())
-	case t.last.Load() != nil:
-		return s.unansweredInstance(e, t.last.Load())
+	case last != nil && last.err != nil:
+		return s.unansweredInstance(e, last)
+	case last != nil && last.status >= 300:
+		return s.instanceStatus(e, last.status)
 	default:
 		e.Status, e.Message = http.StatusOK, "an answer that cannot be read"
 		e.Hint, e.Err = "something other than EC2's metadata service may be answering there", stile.ErrTemporary
@@ -143,7 +144,7 @@ func (s *search) instanceStatus(e *stile.Error, status int) error {
 	return e
 }
 
-func (s *search) unansweredInstance(e *stile.Error, u *unanswered) error {
+func (s *search) unansweredInstance(e *stile.Error, u *outcome) error {
 	switch {
 	case !u.reached():
 		return s.nothing(errors.New("nothing answers at that address"))
@@ -158,15 +159,16 @@ func (s *search) unansweredInstance(e *stile.Error, u *unanswered) error {
 	return e
 }
 
-// A trail remembers the last request that got no answer.
+// A trail remembers what became of the last request, which the AWS SDK's errors do not tell.
 type trail struct {
 	next http.RoundTripper
-	last atomic.Pointer[unanswered]
+	last atomic.Pointer[outcome]
 }
 
-type unanswered struct {
+type outcome struct {
 	method string
-	err    error
+	status int   // of the answer; 0 when none came
+	err    error // why none came
 }
 
 // RoundTrip passes the request on.
@@ -176,16 +178,23 @@ func (t *trail) RoundTrip(req *http.Request) (*http.Response, error) {
 		next = http.DefaultTransport
 	}
 	res, err := next.RoundTrip(req)
-	if err != nil {
-		t.last.Store(&unanswered{req.Method, err})
-	} else {
-		t.last.Store(nil)
+	last := &outcome{method: req.Method, err: err}
+	if err == nil {
+		last.status = res.StatusCode
+		res.Body = bounded{io.LimitReader(res.Body, remote.DefaultLimit), res.Body}
 	}
+	t.last.Store(last)
 	return res, err
 }
 
+// bounded is a body of which no more is read than a metadata service would send.
+type bounded struct {
+	io.Reader
+	io.Closer
+}
+
 // reached reports whether there was anyone to send the request to.
-func (u *unanswered) reached() bool {
+func (u *outcome) reached() bool {
 	var dial *net.OpError
 	var name *net.DNSError
 	return !errors.As(u.err, &name) && (!errors.As(u.err, &dial) || dial.Op != "dial")

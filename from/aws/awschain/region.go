@@ -103,7 +103,7 @@ func (f *regionFinder) placement(ctx context.Context) (string, error) {
 	trail := &trail{next: f.search.linkLocal(headerTimeout).Transport}
 	out, err := f.search.imds(f.config, trail).GetMetadata(ctx, &imds.GetMetadataInput{Path: "placement/region"})
 	if err != nil {
-		if last := trail.last.Load(); last != nil && !last.reached() {
+		if last := trail.last.Load(); last != nil && last.err != nil && !last.reached() {
 			return "", errors.New("nothing answers at that address")
 		}
 		return "", plainly(err)
