@@ -223,7 +223,7 @@ func TestFaultsAreNamedAndBounded(t *testing.T) {
 			t.Run(name+" at "+host, func(t *testing.T) {
 				t.Parallel()
 				s := play(t)
-				sources := map[string]stile.Source{"a person": s.stored(s.user.File(), stage.Resizer), "signJwt": &fromgcp.SignedJWT{ServiceAccount: stage.Resizer, Access: s.reader(), Client: s.client(nil)}}
+				sources := map[string]stile.Source{"a person": s.stored(s.user.File(), stage.Resizer), "signJwt": s.signed()}
 				if host == "oauth2.googleapis.com" {
 					sources["a key"] = &fromgcp.Key{File: s.key, Client: s.client(nil)}
 				} else {
@@ -263,12 +263,22 @@ func TestSilenceEndsAtTheDeadline(t *testing.T) {
 // TestEchoedSecretsStayOut has the far side repeat everything it was sent.
 func TestEchoedSecretsStayOut(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"oauth2.googleapis.com", "iamcredentials.googleapis.com"} {
-		t.Run(host, func(t *testing.T) {
+	for name, c := range map[string]struct {
+		host   string
+		source func(*scene) stile.Source
+	}{
+		"a key":                        {"oauth2.googleapis.com", func(s *scene) stile.Source { return &fromgcp.Key{File: s.key, Client: s.client(nil)} }},
+		"a refresh token":              {"oauth2.googleapis.com", func(s *scene) stile.Source { return s.stored(s.user.File(), stage.Resizer) }},
+		"a JWT that Google signed":     {"oauth2.googleapis.com", (*scene).signed},
+		"an access token, for a JWT":   {"iamcredentials.googleapis.com", (*scene).signed},
+		"an access token, for a token": {"iamcredentials.googleapis.com", func(s *scene) stile.Source { return s.stored(s.user.File(), stage.Resizer) }},
+		"an access token, by a file":   {"iamcredentials.googleapis.com", func(s *scene) stile.Source { return s.stored(s.impersonating(stage.Resizer, s.user.File()), "") }},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := play(t)
 			var sent []string
-			s.World.Faults.Add(lab.Fault{Host: host, Replace: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.World.Faults.Add(lab.Fault{Host: c.host, Replace: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if err := r.ParseForm(); err != nil {
 					t.Error(err)
 				}
@@ -278,23 +288,26 @@ func TestEchoedSecretsStayOut(t *testing.T) {
 					}
 				}
 				w.WriteHeader(http.StatusBadRequest)
-				_, _ = fmt.Fprintf(w, `{"error":"invalid_grant","error_description":"you sent %s"}`, strings.Join(sent, " "))
+				text := "you sent " + strings.Join(sent, " and ")
+				if c.host == "oauth2.googleapis.com" {
+					_, _ = fmt.Fprintf(w, `{"error":"invalid_grant","error_description":%q}`, text)
+					return
+				}
+				_, _ = fmt.Fprintf(w, `{"error":{"status":"INVALID_ARGUMENT","message":%q}}`, text)
 			})})
-			for name, source := range map[string]stile.Source{"a person": s.stored(s.user.File(), stage.Resizer), "a key": &fromgcp.Key{File: s.key, Client: s.client(nil)},
-				"signJwt": &fromgcp.SignedJWT{ServiceAccount: stage.Resizer, Access: s.reader(), Client: s.client(nil)}} {
-				_, err := source.SubjectToken(t.Context(), audience)
-				if err == nil {
-					continue // a key does not go by way of IAM Credentials
-				}
-				for _, secret := range sent {
-					if strings.Contains(err.Error(), secret) {
-						t.Errorf("%s: the error repeats what was sent: %v", name, err)
-					}
-				}
+			_, err := c.source(s).SubjectToken(t.Context(), audience)
+			if err == nil || len(sent) == 0 || !strings.Contains(err.Error(), "you sent [secret]") {
+				t.Fatalf("got %.300v, want the echo with the secret cut out", err)
 			}
-			if len(sent) == 0 {
-				t.Error("nothing was sent: the test looks in the wrong place")
+			for _, secret := range sent {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the error repeats what was sent: %v", err)
+				}
 			}
 		})
 	}
+}
+
+func (s *scene) signed() stile.Source {
+	return &fromgcp.SignedJWT{ServiceAccount: stage.Resizer, Access: s.reader(), Client: s.client(nil)}
 }

@@ -62,11 +62,11 @@ const maxAWSAnswer = 64 << 10
 func (q *call) replay(signed signedRequest) (callerIdentity, error) {
 	ctx, cancel := q.timeout()
 	defer cancel()
-	r, err := signed.request()
+	r, err := signed.request(ctx)
 	if err != nil {
 		return callerIdentity{}, q.refuse(unreadable(errRequest), "the request cannot be sent")
 	}
-	resp, err := q.net.RoundTrip(r.WithContext(ctx))
+	resp, err := q.net.RoundTrip(r)
 	if err != nil {
 		return callerIdentity{}, q.refuse(awsAway(), "AWS STS at %s cannot be reached", signed.host)
 	}

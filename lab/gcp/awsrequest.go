@@ -3,6 +3,7 @@
 package labgcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -171,8 +172,8 @@ func (s signedRequest) targetSigned() bool {
 }
 
 // request is the request that the workload signed.
-func (s signedRequest) request() (*http.Request, error) {
-	r, err := http.NewRequest(http.MethodPost, s.url, http.NoBody)
+func (s signedRequest) request(ctx context.Context) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

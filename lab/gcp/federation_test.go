@@ -296,7 +296,7 @@ func TestQuotaProject(t *testing.T) {
 }
 
 func newRequest(address, token string) *http.Request {
-	r, err := http.NewRequest(http.MethodGet, address, http.NoBody) //nolint:noctx // answered in this process
+	r, err := http.NewRequest(http.MethodGet, address, http.NoBody)
 	if err != nil {
 		panic(err)
 	}

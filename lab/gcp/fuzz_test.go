@@ -29,7 +29,7 @@ func FuzzParseSignedRequest(f *testing.F) {
 			return
 		}
 		// What is accepted goes to AWS and nowhere else, and reads the same when written again.
-		r, err := signed.request()
+		r, err := signed.request(t.Context())
 		if err != nil {
 			t.Fatalf("it was accepted and cannot be sent: %v", err)
 		}

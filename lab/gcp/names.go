@@ -68,7 +68,6 @@ var (
 	awsAccountID  = regexp.MustCompile(`^[0-9]{12}$`)
 	bucketName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
 	regionName    = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]{1,2}$`)
-	zoneName      = regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]{1,2}-[a-z]$`)
 	plainName     = regexp.MustCompile(`^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 

@@ -91,7 +91,7 @@ func TestJWTBearerRefuses(t *testing.T) {
 		"of the future":      {map[string]any{"iat": now.Add(time.Hour).Unix(), "exp": now.Add(2 * time.Hour).Unix()}, key, 400, invalidGrant, textShort},
 		"for a person":       {map[string]any{"sub": "alice@example.com"}, key, 401, unauthorizedClient, "Client is unauthorized"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(*testing.T) {
 			claims := w.assertion()
 			for k, v := range c.change {
 				claims[k] = v

@@ -74,8 +74,8 @@ func (c *Cloud) findWorkforceProvider(n providerName) (found *provider, note str
 // readUserProject wants a project to charge for a person of a workforce pool, unless the client has one of its own, and
 // none for a workload. The wording of these refusals is ours.
 func (q *call) readUserProject(p *provider, options map[string]any) (string, error) {
-	bad := func(text, format string, args ...any) (string, error) {
-		return "", q.refuse(oauthError(http.StatusBadRequest, invalidRequest, text), format, args...)
+	bad := func(text, why string) (string, error) {
+		return "", q.refuse(oauthError(http.StatusBadRequest, invalidRequest, text), "%s", why)
 	}
 	value, given := options["userProject"]
 	name, isText := value.(string)

@@ -129,7 +129,7 @@ func (f *fakeAWS) RoundTrip(r *http.Request) (*http.Response, error) {
 	date, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	switch age := f.clock.Now().Sub(date); {
 	case err != nil:
-		return awsError("IncompleteSignature", "Date must be in ISO-8601 basic format"), nil
+		return awsError("IncompleteSignature", "Date must be in ISO-8601 basic format"), nil //nolint:nilerr // AWS answers
 	case age > 5*time.Minute:
 		return awsError("SignatureDoesNotMatch", "Signature expired: too old"), nil
 	case age < -5*time.Minute:
