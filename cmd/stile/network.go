@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
@@ -38,6 +39,23 @@ func (p *program) awsClient() (*awshttp.BuildableClient, error) {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}), nil
+}
+
+// bounded reads no more of an answer than one of STS can have: the AWS SDK would read all of whatever comes.
+type bounded struct{ aws.HTTPClient }
+
+const answerLimit = 1 << 20 // bytes
+
+func (b bounded) Do(req *http.Request) (*http.Response, error) {
+	res, err := b.HTTPClient.Do(req)
+	if err != nil {
+		return res, err
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, answerLimit), res.Body}
+	return res, nil
 }
 
 // roots are the system's certificates and those of --ca-file; nil without one.

@@ -98,9 +98,7 @@ func scriptFault(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	h, err := fault(args[1], args[2:]...)
 	ts.Check(err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults[args[0]] = h
+	w.spoil(args[0], h)
 }
 
 func scriptSkew(ts *testscript.TestScript, _ bool, args []string) {

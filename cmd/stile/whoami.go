@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -72,11 +73,21 @@ func (p *program) whoamiCommand() *cobra.Command {
 	return cmd
 }
 
-// patience is how long whoami waits for a metadata service, which is on the same host where there is one at all.
-const patience = 2 * time.Second
+// patience is how long whoami waits for the first byte from a metadata service, which is on the same host where there
+// is one at all.
+const patience = 3 * time.Second
 
+// patiently ends after patience unless something has answered by then: what answers slowly is there.
 func patiently(ctx context.Context, why string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, patience, &overdue{fmt.Sprintf("%s within %s", why, patience), stile.ErrNoIdentity})
+	ctx, cancel := context.WithCancelCause(ctx)
+	waiting := time.AfterFunc(patience, func() {
+		cancel(&overdue{fmt.Sprintf("%s within %s", why, patience), stile.ErrNoIdentity})
+	})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { waiting.Stop() }})
+	return ctx, func() {
+		waiting.Stop()
+		cancel(nil)
+	}
 }
 
 // identities asks both clouds at once: where one is absent, finding that out takes seconds.
@@ -113,7 +124,9 @@ func (p *program) inAWS(ctx context.Context, profile string, id *identity) error
 	}
 	cfg := here.Config.Copy()
 	cfg.Region = id.Region
-	answer, err := sts.NewFromConfig(cfg, func(o *sts.Options) { o.RetryMaxAttempts = 2 }).GetCallerIdentity(ctx, nil)
+	answer, err := sts.NewFromConfig(cfg, func(o *sts.Options) {
+		o.RetryMaxAttempts, o.HTTPClient = 2, bounded{cfg.HTTPClient}
+	}).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return refusedBySTS(ctx, err)
 	}

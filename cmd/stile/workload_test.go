@@ -144,6 +144,13 @@ func (w *workload) faulty(host string, next http.Handler) http.Handler {
 	})
 }
 
+// spoil puts a fault in force at a host, or a host and the path's beginning.
+func (w *workload) spoil(where string, fault http.Handler) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults[where] = fault
+}
+
 func (w *workload) faultAt(host, path string) http.Handler {
 	w.mu.Lock()
 	defer w.mu.Unlock()
