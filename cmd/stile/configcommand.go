@@ -14,9 +14,10 @@ import (
 )
 
 func (p *program) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check configuration files", Example: "  stile config check", Args: knownCommand,
+	cmd := &cobra.Command{Use: "config", Short: "Check configuration files, and write them for other programs",
+		Example: "  stile config check\n  stile config gcp warehouse --file credential.json\n  stile config aws images --profile images", Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(p.configCheckCommand())
+	cmd.AddCommand(p.configCheckCommand(), p.configGCPCommand(), p.configAWSCommand())
 	return cmd
 }
 
@@ -46,7 +47,7 @@ stile/stile.yaml in the user's configuration folder.`,
 			if err != nil {
 				return err
 			}
-			good, err := p.check(where, data, config.ForeignPolicy{AllowHosts: allowHosts})
+			good, err := p.check(where, data, p.foreign(allowHosts))
 			if err != nil {
 				return err
 			}
@@ -55,6 +56,7 @@ stile/stile.yaml in the user's configuration folder.`,
 		},
 	}
 	cmd.Flags().StringSliceVar(&allowHosts, "allow-host", nil, "let the file name this `HOST` or HOST:PORT outside the clouds' own domains")
+	p.executablesFlag(cmd)
 	under(whichCrossing, cmd.Flags(), "allow-host")
 	return cmd
 }

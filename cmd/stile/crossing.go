@@ -61,7 +61,13 @@ func (p *program) fileFlags(cmd *cobra.Command, s *settings) {
 	f.StringVar(&s.configFile, "config", p.env("STILE_CONFIG"), "read crossings from the stile.yaml at this `LOCATION`: a path, s3://, gs:// or https:// [$STILE_CONFIG]")
 	f.StringSliceVar(&s.allowHosts, "allow-host", nil, "let a file name this `HOST` or HOST:PORT outside the clouds' own domains")
 	hideDefaults(f, "config")
+	p.executablesFlag(cmd)
 	under(whichCrossing, f, "config", "allow-host")
+}
+
+func (p *program) executablesFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.allowExecutables, "allow-executables", false, "let a file name a program to run for a token [$GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1]")
+	under(whichCrossing, cmd.Flags(), "allow-executables")
 }
 
 func (p *program) googleFlags(cmd *cobra.Command, s *settings) {
@@ -117,34 +123,11 @@ func (p *program) crossing(ctx context.Context, s *settings, want func(config.To
 	if err != nil {
 		return config.Crossing{}, err
 	}
-	if what := unwired(c); what != "" {
-		return config.Crossing{}, misuse("choose the crossing", "%s: this program does not make crossings with %s", shown(c.Origin), what)
-	}
 	if err := s.fits(c); err != nil {
 		return config.Crossing{}, err
 	}
 	s.narrow(&c)
 	return c, nil
-}
-
-// unwired names what a file may say and this program does not do: to leave it out would be to become someone else.
-func unwired(c config.Crossing) string {
-	for _, use := range []flagUse{
-		{"from.oidc", c.From.OIDC != nil},
-		{"to.token", c.To.Token != nil},
-		{"proof: jwt", c.From.AWS != nil && c.From.AWS.Proof == config.ProofJWT},
-		{"a key, impersonation or application default credentials in from.gcp", c.From.GCP != nil && (c.From.GCP.KeyFile != "" || c.From.GCP.Impersonate != nil || c.From.GCP.SignJWT != nil || c.From.GCP.ApplicationDefault != nil)},
-		{"boundary", c.To.GCP != nil && c.To.GCP.Boundary != nil},
-		{"workforce_user_project", c.To.GCP != nil && c.To.GCP.WorkforceUserProject != ""},
-		{"mtls", c.To.GCP != nil && c.To.GCP.MTLS && c.To.GCP.TokenURL == ""},
-		{"then", c.To.AWS != nil && c.To.AWS.Then != nil},
-		{"dual_stack", c.To.AWS != nil && c.To.AWS.DualStack},
-	} {
-		if use.given {
-			return use.flag
-		}
-	}
-	return ""
 }
 
 func (p *program) origin(ctx context.Context, s *settings, want func(config.To) bool) (config.Crossing, error) {
@@ -161,12 +144,17 @@ func (p *program) origin(ctx context.Context, s *settings, want func(config.To) 
 	return p.fromFile(ctx, s, want)
 }
 
+// foreign is what the user lets a file from elsewhere name.
+func (p *program) foreign(allowHosts []string) config.ForeignPolicy {
+	return config.ForeignPolicy{AllowHosts: allowHosts, AllowExecutables: p.executablesAllowed()}
+}
+
 func (p *program) credentialFile(ctx context.Context, s *settings, where string) (config.Crossing, error) {
 	data, err := p.read(ctx, where)
 	if err != nil {
 		return config.Crossing{}, err
 	}
-	c, err := config.ParseExternalAccount(where, data, config.ForeignPolicy{AllowHosts: s.allowHosts})
+	c, err := config.ParseExternalAccount(where, data, p.foreign(s.allowHosts))
 	if err != nil {
 		return config.Crossing{}, err
 	}
@@ -190,7 +178,7 @@ func (p *program) awsProfile(ctx context.Context, s *settings) (config.Crossing,
 		}
 		inputs[i] = config.Input{Name: path, Data: data}
 	}
-	c, err := config.ParseAWSProfile(inputs[0], inputs[1], s.profile, config.ForeignPolicy{AllowHosts: s.allowHosts})
+	c, err := config.ParseAWSProfile(inputs[0], inputs[1], s.profile, p.foreign(s.allowHosts))
 	if err != nil {
 		return config.Crossing{}, err
 	}
@@ -215,7 +203,7 @@ func (p *program) fromFile(ctx context.Context, s *settings, want func(config.To
 	if err != nil {
 		return config.Crossing{}, err
 	}
-	file, err := config.ParseAllowing(where, data, config.ForeignPolicy{AllowHosts: s.allowHosts})
+	file, err := config.ParseAllowing(where, data, p.foreign(s.allowHosts))
 	if err != nil {
 		return config.Crossing{}, err
 	}
@@ -230,11 +218,23 @@ func (p *program) fromFile(ctx context.Context, s *settings, want func(config.To
 
 // narrow lets flags that do not choose a crossing change the one chosen: a flag wins over the file.
 func (s *settings) narrow(c *config.Crossing) {
-	if to := c.To.GCP; to != nil {
-		s.narrowGoogle(c.From.AWS, to)
-		return
+	if from := c.From.AWS; from != nil {
+		from.Profile = cmp.Or(s.sourceProfile, from.Profile)
+		if s.assumeRole != "" {
+			from.AssumeRole = []config.AssumeRole{{Role: s.assumeRole, ExternalID: s.externalID}}
+		}
 	}
-	to := c.To.AWS
+	switch {
+	case c.To.GCP != nil:
+		s.narrowGoogle(c.To.GCP)
+	case c.To.AWS != nil:
+		s.narrowAWS(&c.From, c.To.AWS)
+	case c.To.Token != nil:
+		c.To.Token.Audience = cmp.Or(s.audience, c.To.Token.Audience)
+	}
+}
+
+func (s *settings) narrowAWS(from *config.From, to *config.ToAWS) {
 	to.Region = cmp.Or(s.region, to.Region)
 	to.SessionName = cmp.Or(s.sessionName, to.SessionName)
 	to.Duration = cmp.Or(config.Duration(s.duration), to.Duration)
@@ -242,14 +242,15 @@ func (s *settings) narrow(c *config.Crossing) {
 	if len(s.policyARNs) > 0 {
 		to.PolicyARNs = s.policyARNs
 	}
-	c.From.GCP.Audience = cmp.Or(s.audience, c.From.GCP.Audience)
+	switch {
+	case from.GCP != nil:
+		from.GCP.Audience = cmp.Or(s.audience, from.GCP.Audience)
+	case from.OIDC != nil:
+		from.OIDC.Audience = cmp.Or(s.audience, from.OIDC.Audience)
+	}
 }
 
-func (s *settings) narrowGoogle(from *config.FromAWS, to *config.ToGCP) {
-	from.Profile = cmp.Or(s.sourceProfile, from.Profile)
-	if s.assumeRole != "" {
-		from.AssumeRole = []config.AssumeRole{{Role: s.assumeRole, ExternalID: s.externalID}}
-	}
+func (s *settings) narrowGoogle(to *config.ToGCP) {
 	if s.serviceAccount != "" {
 		to.ServiceAccount, to.Delegates = s.serviceAccount, nil // the way to another account is another way
 	}

@@ -25,7 +25,7 @@ func (p *program) execCommand() *cobra.Command {
 		Long: `Run a command with a credential in its environment. Variables that would win over the credential are removed, and
 stile says which. Signals reach the command, and its exit code is stile's. The credential does not refresh while it runs.`,
 		Example: `  stile exec images -- aws s3 ls s3://my-bucket
-  stile exec --provider projects/123456789012/locations/global/workloadIdentityPools/aws/providers/aws -- gcloud storage ls`,
+  stile exec --provider projects/123456789012/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov -- gcloud storage ls`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); dash < 0 || dash == len(args) {
 				return errors.New("name the command after --")

@@ -7,6 +7,9 @@ import (
 	"os/exec"
 )
 
+// terminalPath is the console that this process was started from.
+const terminalPath = "CON"
+
 // Windows delivers an interrupt to the whole console group and has no other signal to pass on.
 var passedOn = []os.Signal{os.Interrupt}
 

@@ -132,20 +132,28 @@ func (s *settings) coherent() error {
 	return nil
 }
 
-// fits refuses flags for a crossing that leads the other way.
+// fits refuses flags for a crossing that leads another way.
 func (s *settings) fits(c config.Crossing) error {
-	wrong := []flagUse{
+	ofGoogle := []flagUse{
 		{"--service-account", s.serviceAccount != ""}, {"--delegate", len(s.delegates) > 0}, {"--scope", len(s.scopes) > 0},
 		{"--lifetime", s.lifetime != 0}, {"--id-token", s.idToken},
-		{"--assume-role", s.assumeRole != ""}, {"--source-profile", s.sourceProfile != ""},
 	}
-	leads := "into AWS"
-	if c.To.GCP != nil {
-		leads = "into Google Cloud"
-		wrong = []flagUse{
-			{"--region", s.region != ""}, {"--session-name", s.sessionName != ""}, {"--duration", s.duration != 0}, {"--policy", s.policy != ""},
-			{"--policy-arn", len(s.policyARNs) > 0}, {"--audience without --id-token", s.audience != "" && !s.idToken},
-		}
+	ofAWS := []flagUse{
+		{"--region", s.region != ""}, {"--session-name", s.sessionName != ""}, {"--duration", s.duration != 0}, {"--policy", s.policy != ""},
+		{"--policy-arn", len(s.policyARNs) > 0},
+	}
+	var wrong []flagUse
+	var leads string
+	switch {
+	case c.To.GCP != nil:
+		leads, wrong = "into Google Cloud", append(ofAWS, flagUse{"--audience without --id-token", s.audience != "" && !s.idToken})
+	case c.To.AWS != nil:
+		leads, wrong = "into AWS", ofGoogle
+	default:
+		leads, wrong = "to the token itself", append(ofAWS, ofGoogle...)
+	}
+	if c.From.AWS == nil {
+		wrong = append(wrong, flagUse{"--assume-role", s.assumeRole != ""}, flagUse{"--source-profile", s.sourceProfile != ""})
 	}
 	for _, use := range wrong {
 		if use.given {

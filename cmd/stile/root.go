@@ -25,6 +25,8 @@ type program struct {
 
 	timeout time.Duration
 	caFile  string
+
+	allowExecutables bool
 }
 
 // run is the whole program but for the process around it.

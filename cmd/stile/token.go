@@ -10,6 +10,7 @@ import (
 )
 
 func intoGoogle(to config.To) bool { return to.GCP != nil }
+func intoToken(to config.To) bool  { return to.GCP != nil || to.Token != nil }
 func intoAWS(to config.To) bool    { return to.AWS != nil }
 func anywhere(config.To) bool      { return true }
 
@@ -18,10 +19,10 @@ func (p *program) tokenCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "token [CROSSING]",
-		Short: "Print a Google access token or ID token for this AWS workload",
+		Short: "Print a Google access token or ID token, or the OIDC token itself",
 		Example: `  # as a service account, with nothing but flags
-  stile token --provider projects/123456789012/locations/global/workloadIdentityPools/aws/providers/aws \
-    --service-account etl@my-project.iam.gserviceaccount.com
+  stile token --provider projects/123456789012/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov \
+    --service-account etl-reader@my-project.iam.gserviceaccount.com
 
   # the crossing "warehouse" of stile.yaml
   curl -H "Authorization: Bearer $(stile token warehouse)" https://storage.googleapis.com/storage/v1/b/my-bucket/o
@@ -33,11 +34,11 @@ func (p *program) tokenCommand() *cobra.Command {
 			s.take(cmd, args)
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
-			c, err := p.crossing(ctx, &s, intoGoogle)
+			c, err := p.crossing(ctx, &s, intoToken)
 			if err != nil {
 				return err
 			}
-			if !intoGoogle(c.To) {
+			if !intoToken(c.To) {
 				return misuse("choose the crossing", "%s leads into AWS: stile credential-process gives its credential", c.Name)
 			}
 			cred, err := p.obtain(ctx, c)
@@ -50,7 +51,7 @@ func (p *program) tokenCommand() *cobra.Command {
 	p.fileFlags(cmd, &s)
 	p.googleFlags(cmd, &s)
 	audienceFlag(cmd, &s, inGoogleCloud, "with --id-token: the `URL` of the service that will check it")
-	p.completesCrossings(cmd, &s, intoGoogle)
+	p.completesCrossings(cmd, &s, intoToken)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the token with its kind, expiry and principal as JSON")
 	return cmd
 }

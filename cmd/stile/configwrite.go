@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-project/stile/config"
+)
+
+func (p *program) configGCPCommand() *cobra.Command {
+	var s settings
+	var file string
+	cmd := &cobra.Command{
+		Use:   "gcp [CROSSING]",
+		Short: "Write a crossing as the external_account file that Google's libraries read",
+		Long: `Write a crossing into Google Cloud as a credential configuration file of type external_account, byte for byte as
+gcloud iam workload-identity-pools create-cred-config writes it. Google's own libraries then cross by themselves, from the
+places that they know: the environment and EC2 metadata on AWS, files, URLs, executables.`,
+		Example: `  stile config gcp warehouse --file credential.json
+  export GOOGLE_APPLICATION_CREDENTIALS=$PWD/credential.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.take(cmd, args)
+			ctx, cancel := p.within(cmd.Context())
+			defer cancel()
+			c, err := p.crossing(ctx, &s, intoGoogle)
+			if err != nil {
+				return err
+			}
+			data, err := config.WriteExternalAccount(c)
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				_, err := p.stdout.Write(append(data, '\n'))
+				return err
+			}
+			return replaceFile(file, data)
+		},
+	}
+	p.fileFlags(cmd, &s)
+	p.googleFlags(cmd, &s)
+	p.completesCrossings(cmd, &s, intoGoogle)
+	cmd.Flags().StringVar(&file, "file", "", "write to this `FILE`, readable by you alone (default: standard output)")
+	return cmd
+}
+
+func (p *program) configAWSCommand() *cobra.Command {
+	var s settings
+	var file, profile, tokenFile string
+	cmd := &cobra.Command{
+		Use:   "aws CROSSING",
+		Short: "Write a crossing as a profile that every AWS SDK reads",
+		Long: `Write a crossing into AWS as a profile of the AWS configuration: one that runs stile for its credential, or, with
+--web-identity-token-file, one by which the SDKs cross themselves with a token that they find in a file. Every other byte of the
+file stays as it is.`,
+		Example: `  stile config aws images --profile images
+  aws --profile images s3 ls
+  stile config aws images --profile images --web-identity-token-file /var/run/secrets/tokens/aws`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.take(cmd, args)
+			ctx, cancel := p.within(cmd.Context())
+			defer cancel()
+			c, err := p.crossing(ctx, &s, intoAWS)
+			if err != nil {
+				return err
+			}
+			if !intoAWS(c.To) {
+				return misuse("write the profile", "%s does not lead into AWS", c.Name)
+			}
+			lines, err := p.profileLines(&s, c, tokenFile)
+			if err != nil {
+				return err
+			}
+			return p.setProfile(file, cmp.Or(profile, c.Name), lines)
+		},
+	}
+	p.fileFlags(cmd, &s)
+	p.completesCrossings(cmd, &s, intoAWS)
+	f := cmd.Flags()
+	f.StringVar(&profile, "profile", "", "the profile's `NAME` (default: the crossing's)")
+	f.StringVar(&file, "file", "", "write into this `FILE` (default $AWS_CONFIG_FILE, then ~/.aws/config)")
+	f.StringVar(&tokenFile, "web-identity-token-file", "", "have the SDKs cross by themselves, with the token in this `FILE`")
+	return cmd
+}
+
+// profileLines are what the profile must say. The program is named by its path: an SDK may run with another PATH.
+func (p *program) profileLines(s *settings, c config.Crossing, tokenFile string) ([]config.Setting, error) {
+	var lines []config.Setting
+	if region := p.region(c.To.AWS.Region); region != "" {
+		lines = append(lines, config.Setting{Key: "region", Value: region})
+	}
+	if tokenFile != "" {
+		lines = append(lines, config.Setting{Key: "role_arn", Value: c.To.AWS.Role}, config.Setting{Key: "web_identity_token_file", Value: tokenFile})
+		if c.To.AWS.SessionName != "" {
+			lines = append(lines, config.Setting{Key: "role_session_name", Value: c.To.AWS.SessionName})
+		}
+		return lines, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	where := cmp.Or(s.configFile, p.defaultConfig())
+	if where, err = absolute(where); err != nil {
+		return nil, err
+	}
+	command, err := config.CredentialProcess(self, "credential-process", c.Name, "--config", where)
+	if err != nil {
+		return nil, err
+	}
+	return append(lines, config.Setting{Key: "credential_process", Value: command}), nil
+}
+
+// absolute leaves URLs alone.
+func absolute(where string) (string, error) {
+	if strings.Contains(where, "://") {
+		return where, nil
+	}
+	return filepath.Abs(where)
+}
+
+func (p *program) setProfile(file, profile string, lines []config.Setting) error {
+	if file == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return misuse("write the profile", "no home folder: name the file with --file")
+		}
+		file = cmp.Or(p.env("AWS_CONFIG_FILE"), filepath.Join(home, ".aws", "config"))
+	}
+	before, err := os.ReadFile(filepath.Clean(file))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return misuse("write the profile", "%w", err)
+	}
+	after, err := config.SetAWSProfile(before, config.ConfigFile, profile, lines)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return misuse("write the profile", "%w", err)
+	}
+	return replaceFile(file, after)
+}
+
+// replaceFile puts a whole file in place of the old one, so that nobody reads half. The old one's mode is kept, but a
+// new one is its owner's alone.
+func replaceFile(path string, data []byte) error {
+	mode := fs.FileMode(0o600)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // a link stays a link
+	}
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return misuse("write the file", "%w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already where all went well
+	for _, step := range []func() error{
+		func() error { return f.Chmod(mode) },
+		func() error { _, err := f.Write(data); return err },
+		f.Sync, f.Close,
+		func() error { return os.Rename(f.Name(), path) },
+	} {
+		if err := step(); err != nil {
+			_ = f.Close()
+			return misuse("write the file", "%w", err)
+		}
+	}
+	return nil
+}
