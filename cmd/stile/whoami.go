@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -38,22 +39,30 @@ type identity struct {
 	FoundBy   string `json:"found_by,omitempty"`
 	Error     string `json:"error,omitempty"`
 
+	// AWSConditions are what an AWS trust policy compares, for the audience that was asked.
+	AWSConditions map[string]string `json:"aws_conditions,omitempty"`
+
 	err error
 }
 
 func (p *program) whoamiCommand() *cobra.Command {
 	var asJSON, verbose bool
-	var profile string
+	var profile, audience string
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show which identity this workload has here, and how it was found",
 		Example: `  stile whoami
+  stile whoami --verbose
+  stile whoami --audience sts.amazonaws.com/111122223333
   stile whoami --json | jq -r '.[].principal'`,
 		Args: takesNothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
 			found := p.identities(ctx, profile)
+			if audience != "" {
+				p.readClaims(ctx, audience, &found[1])
+			}
 			if asJSON {
 				if err := json.NewEncoder(p.stdout).Encode(found); err != nil {
 					return err
@@ -63,11 +72,17 @@ func (p *program) whoamiCommand() *cobra.Command {
 					return err
 				}
 			}
+			if verbose && !asJSON {
+				if err := p.printSearch(ctx, profile); err != nil {
+					return err
+				}
+			}
 			return nobody(found)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON list, one object for each cloud")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "also say, for each cloud, why nothing was found")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "also print the whole search: every place that was tried, and what became of it")
+	cmd.Flags().StringVar(&audience, "audience", "", "also show what an AWS trust policy sees in a Google ID token for this `AUDIENCE`")
 	cmd.Flags().StringVar(&profile, "source-profile", "", "find this workload's AWS credentials by the profile `NAME`")
 	under(hereOnAWS, cmd.Flags(), "source-profile")
 	return cmd
@@ -232,6 +247,9 @@ func (p *program) printIdentities(found []identity, verbose bool) error {
 			if line[1] != "" {
 				fmt.Fprintf(w, "  %s\t%s\n", line[0], line[1])
 			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(id.AWSConditions)) {
+			fmt.Fprintf(w, "  %s\t%s\n", key, id.AWSConditions[key])
 		}
 	}
 	return w.Flush()
