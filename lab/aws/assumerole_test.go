@@ -58,8 +58,8 @@ func TestAssumeRoleBySDK(t *testing.T) {
 	if left := got.Credentials.Expiration.Sub(w.now()); left < 119*time.Minute || left > 2*time.Hour {
 		t.Errorf("good for %v, want 2h", left)
 	}
-	if aws.ToInt32(got.PackedPolicySize) < 1 {
-		t.Error("no packed policy size, though a policy was sent")
+	if aws.ToInt32(got.SessionTokenUtilization) < 1 {
+		t.Error("the session token takes no space, though a policy was sent")
 	}
 }
 

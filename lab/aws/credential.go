@@ -52,34 +52,34 @@ type credential struct {
 // answered with ExpiredToken rather than as an unknown key.
 const keptSessions = 4096
 
-// mint makes keys for c, with a session token of at least tokenSize characters, and remembers them.
-func (cl *Cloud) mint(c credential, life time.Duration, tokenSize int) Keys {
-	c.issued = cl.now()
-	c.Keys = Keys{
+// mint makes keys for k, with a session token of at least tokenSize characters, and remembers them.
+func (c *Cloud) mint(k credential, life time.Duration, tokenSize int) Keys {
+	k.issued = c.now()
+	k.Keys = Keys{
 		AccessKeyID:     newID("ASIA")[:20],
 		SecretAccessKey: newSecret(),
 		SessionToken:    newSessionToken(tokenSize),
-		Expires:         c.issued.Add(life),
+		Expires:         k.issued.Add(life),
 	}
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	if len(cl.sessions) >= keptSessions {
-		for id, old := range cl.sessions {
-			if !old.Expires.IsZero() && old.Expires.Before(c.issued) {
-				delete(cl.sessions, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sessions) >= keptSessions {
+		for id, old := range c.sessions {
+			if !old.Expires.IsZero() && old.Expires.Before(k.issued) {
+				delete(c.sessions, id)
 			}
 		}
 	}
-	cl.sessions[c.AccessKeyID] = c
-	return c.Keys
+	c.sessions[k.AccessKeyID] = k
+	return k.Keys
 }
 
 // lookup finds keys that belong to a partition.
-func (cl *Cloud) lookup(accessKeyID, partition string) (credential, bool) {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	c, ok := cl.sessions[accessKeyID]
-	return c, ok && c.who.partition == partition
+func (c *Cloud) lookup(accessKeyID, partition string) (credential, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, ok := c.sessions[accessKeyID]
+	return k, ok && k.who.partition == partition
 }
 
 // Session gives keys for a role as an AWS service would deliver them to a workload: with no check of the role's trust

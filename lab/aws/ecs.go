@@ -137,7 +137,7 @@ func (t *TaskServer) credentials(r *http.Request, e *journal.Entry) (int, any) {
 		return taskError(e, http.StatusInternalServerError, "InternalServerError", "CredentialsV2Request: Unable to marshal credentials")
 	}
 	e.OK("keys of %s are given out, good until %s", t.task.RoleARN, keys.Expires.Format(time.RFC3339))
-	return http.StatusOK, struct{ RoleArn, AccessKeyId, SecretAccessKey, Token, Expiration, AccountId string }{ //nolint:revive // as on the wire
+	return http.StatusOK, struct{ RoleArn, AccessKeyId, SecretAccessKey, Token, Expiration, AccountId string }{
 		t.task.RoleARN, keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, keys.Expires.Format(time.RFC3339), t.account,
 	}
 }

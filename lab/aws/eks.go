@@ -23,8 +23,8 @@ const (
 	agentPath    = "/v1/credentials"
 
 	kubernetesFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
-	irsaTokenFile    = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"                       //nolint:gosec // a path
-	podTokenFile     = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token" //nolint:gosec // a path
+	irsaTokenFile    = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
+	podTokenFile     = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token"
 )
 
 var kubernetesName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$`)

@@ -89,7 +89,7 @@ func (s *FunctionServer) answer(r *http.Request, e *journal.Entry) (int, any) {
 		return taskError(e, http.StatusInternalServerError, "InternalServerError", "Unable to get credentials")
 	}
 	e.OK("keys of %s are given out, good until %s", s.function.RoleARN, keys.Expires.Format(time.RFC3339))
-	return http.StatusOK, struct{ AccessKeyId, SecretAccessKey, Token, Expiration, AccountId string }{ //nolint:revive // as on the wire
+	return http.StatusOK, struct{ AccessKeyId, SecretAccessKey, Token, Expiration, AccountId string }{
 		keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, keys.Expires.Format(time.RFC3339), accountOf(s.function.RoleARN),
 	}
 }

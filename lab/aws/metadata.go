@@ -19,8 +19,8 @@ import (
 
 const (
 	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
-	tokenHeader = "X-Aws-Ec2-Metadata-Token" //nolint:gosec // a header's name
-	maxTokenTTL = 21600                      // six hours
+	tokenHeader = "X-Aws-Ec2-Metadata-Token"
+	maxTokenTTL = 21600 // six hours
 	keptTokens  = 1024
 )
 
@@ -206,7 +206,7 @@ func (s *metadataServer) credentials(e *journal.Entry) metadataAnswer {
 		})
 	}
 	e.OK("keys of %s are given out, good until %s", s.instance.RoleARN, keys.Expires.Format(time.RFC3339))
-	return metadataJSON(struct{ Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string }{ //nolint:revive // as on the wire
+	return metadataJSON(struct{ Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string }{
 		"Success", issued.Format(time.RFC3339), "AWS-HMAC", keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, keys.Expires.Format(time.RFC3339),
 	})
 }

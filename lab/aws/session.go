@@ -25,10 +25,10 @@ type sessionAnswer struct {
 	SessionTokenUtilization     int
 }
 
-type assumedRoleUser struct{ AssumedRoleId, Arn string } //nolint:revive // as on the wire
+type assumedRoleUser struct{ AssumedRoleId, Arn string }
 
 type credentialsXML struct {
-	AccessKeyId, SecretAccessKey, SessionToken, Expiration string //nolint:revive // as on the wire
+	AccessKeyId, SecretAccessKey, SessionToken, Expiration string
 }
 
 // open starts the session and says so in the journal. The caller adds what its own action answers.

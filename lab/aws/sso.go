@@ -67,7 +67,7 @@ func (s SignOn) environment(cached string) Environment {
 	if !s.WithoutSession {
 		section, profile, cacheKey = "\n[sso-session corp]\n"+profile+"sso_registration_scopes = sso:account:access\n", "sso_session = corp\n", "corp"
 	}
-	sum := sha1.Sum([]byte(cacheKey)) //nolint:gosec // names a file, as every AWS SDK does
+	sum := sha1.Sum([]byte(cacheKey))
 	return Environment{
 		Variables: map[string]string{"HOME": home, "AWS_PROFILE": "dev", "AWS_CONFIG_FILE": home + "/.aws/config"},
 		Files: map[string]string{

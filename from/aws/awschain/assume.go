@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
@@ -178,7 +180,8 @@ func (s *search) code(serial string) (string, error) {
 
 // noPrompt is for a role that wants a code where nobody can be asked.
 func noPrompt(serial string) error {
-	return misconfigured("run this on a terminal, or take a role that wants no MFA: a workload has no device", "the role wants a code of MFA device %.200s (mfa_serial), and there is nobody to ask for it", serial)
+	return misconfigured("run this on a terminal, or take a role that wants no MFA: a workload has no device",
+		"the role wants a code of MFA device %.200s (mfa_serial), and there is nobody to ask for it", serial)
 }
 
 // refused tells AWS's no from having nothing to ask with.
@@ -192,15 +195,36 @@ func refused(ctx context.Context, op string, sent []slog.Attr, err error, hint s
 		if ctx.Err() != nil {
 			return err
 		}
-		return &stile.Error{Op: op, Cloud: "AWS STS", Sent: sent, Err: fmt.Errorf("%w: %w", stile.ErrTemporary, plainly(err))}
+		return &stile.Error{Op: op, Cloud: cloudOf(err), Sent: sent, Err: fmt.Errorf("%w: %w", stile.ErrTemporary, plainly(err))}
 	}
-	e := &stile.Error{Op: op, Cloud: "AWS STS", Status: status.HTTPStatusCode(), Code: answer.ErrorCode(), Message: clean(answer.ErrorMessage()),
+	e := &stile.Error{Op: op, Cloud: cloudOf(err), Status: status.HTTPStatusCode(), Code: clean(answer.ErrorCode()), Message: clean(answer.ErrorMessage()),
 		Sent: sent, Err: stile.ErrRefused, Hint: hint}
 	switch {
-	case e.Status >= 500, e.Code == "Throttling", e.Code == "IDPCommunicationError":
+	case e.Status >= 500, e.Status == http.StatusTooManyRequests, e.Code == "Throttling", e.Code == "IDPCommunicationError":
 		e.Err = stile.ErrTemporary
-	case e.Code == "ExpiredTokenException", strings.Contains(e.Message, "Signature expired"), strings.Contains(e.Message, "Signature not yet current"), strings.Contains(e.Message, "not yet valid"):
+	case untimely(e):
 		e.Hint = "check this machine's clock, and the age of what was presented"
 	}
 	return e
+}
+
+// untimely reports whether AWS found something too old or too young.
+func untimely(e *stile.Error) bool {
+	if e.Code == "ExpiredTokenException" {
+		return true
+	}
+	return slices.ContainsFunc([]string{"Signature expired", "Signature not yet current", "not yet valid"}, func(words string) bool {
+		return strings.Contains(e.Message, words)
+	})
+}
+
+// cloudOf names who an error of the AWS SDK is about.
+func cloudOf(err error) string {
+	switch serviceOf(err) {
+	case portalService, renewalService:
+		return "AWS access portal"
+	case imds.ServiceID:
+		return instanceMetadata
+	}
+	return "AWS STS"
 }

@@ -16,6 +16,7 @@ import (
 
 // TestRolesInARow takes on three roles, each of which trusts the one before, with all that a role can want.
 func TestRolesInARow(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	all := `"sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"`
 	second := s.trusting("second-role", stage.Role, all, `{"StringEquals":{"aws:RequestTag/team":"data","sts:SourceIdentity":"robin","sts:TransitiveTagKeys":"team"}}`)
@@ -40,6 +41,7 @@ func TestRolesInARow(t *testing.T) {
 }
 
 func TestRolesThatCannotWork(t *testing.T) {
+	t.Parallel()
 	good := awschain.AssumeRole{Role: stage.OtherRole}
 	change := func(f func(*awschain.AssumeRole)) []awschain.AssumeRole {
 		bad := good
@@ -68,7 +70,7 @@ func TestRolesThatCannotWork(t *testing.T) {
 		"chained with MFA":     {[]awschain.AssumeRole{good, {Role: stage.OtherRole, MFASerial: "arn:aws:iam::111122223333:mfa/alice"}}, "only the first role"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hide(t)
+			t.Parallel()
 			if _, err := awschain.Find(t.Context(), awschain.Options{AssumeRole: c.roles}); !errors.Is(err, stile.ErrMisuse) || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("got %v, want misuse with %q", err, c.words)
 			}
@@ -80,6 +82,7 @@ func TestRolesThatCannotWork(t *testing.T) {
 }
 
 func TestAssumeRoleMayPass(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	second := s.trusting("second-role", stage.Role, justAssume, `{}`)
 	lift := s.World.Faults.Add(lab.Fault{Host: "sts.eu-west-1.amazonaws.com", Status: 400, Body: `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`})
@@ -92,6 +95,7 @@ func TestAssumeRoleMayPass(t *testing.T) {
 
 // Whatever decides the identity is in the key under which credentials are kept.
 func TestKeysDiffer(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	seen := map[stile.Key]string{}
 	role := awschain.AssumeRole{Role: stage.OtherRole}

@@ -52,6 +52,7 @@ const complete = `{"Code":"Success","AccessKeyId":"ASIAEXAMPLE","SecretAccessKey
 
 // TestBadAnswers has endpoints and files answer badly. Each error names what was tried and what to do, with no secret.
 func TestBadAnswers(t *testing.T) {
+	t.Parallel()
 	container := map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x", "AWS_REGION": stage.Region}
 	region := map[string]string{"AWS_REGION": stage.Region}
 	missing := strings.Replace(fmt.Sprintf(complete, "2099-01-01T00:00:00Z"), "hunter22hunter22", "", 1)
@@ -92,6 +93,7 @@ func TestBadAnswers(t *testing.T) {
 		"container: token of two lines": {with(container, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "hunter22\r\nX-Evil: 1"), lab.Place{}, stile.ErrNoIdentity, "more than one line", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			o := awschain.Options{Client: s.at(&c.place), Lookup: variables(c.env), Root: t.TempDir()}
 			_, err := s.find(o).SubjectToken(t.Context(), "a")
@@ -108,6 +110,7 @@ func TestBadAnswers(t *testing.T) {
 
 // TestBadSettings are set up in a way that cannot work, which is said before anyone is asked.
 func TestBadSettings(t *testing.T) {
+	t.Parallel()
 	full := func(uri string) map[string]string {
 		return map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}
 	}
@@ -130,6 +133,7 @@ func TestBadSettings(t *testing.T) {
 		"blank profile":              {map[string]string{"AWS_PROFILE": "  "}, "AWS_PROFILE is set to blanks"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			o := awschain.Options{Client: s.at(s.EC2), Lookup: variables(c.env), Root: t.TempDir()}
 			if _, err := awschain.Find(t.Context(), o); !errors.Is(err, stile.ErrMisuse) || !strings.Contains(err.Error(), c.words) {
@@ -144,7 +148,7 @@ func TestBadSettings(t *testing.T) {
 }
 
 func TestAllowedURIs(t *testing.T) {
-	hide(t)
+	t.Parallel()
 	for _, uri := range []string{"http://127.0.0.1:9001/x", "http://127.8.9.1/x", "http://localhost:51679/x", "http://[::1]:80/x", "http://169.254.170.2/x", "http://169.254.170.23/v1/credentials",
 		"http://[fd00:ec2::23]/v1/credentials", "https://broker.example/x"} {
 		if _, err := awschain.Find(t.Context(), awschain.Options{Lookup: variables(map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri})}); err != nil {
@@ -176,6 +180,7 @@ func TestBlanks(t *testing.T) {
 }
 
 func TestRelativeURIWins(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	env := with(s.settle(s.Task.Environment(), nil), "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/other")
 	o := awschain.Options{Client: s.at(s.ECS), Lookup: variables(env), Root: t.TempDir()}
@@ -189,6 +194,7 @@ func TestRelativeURIWins(t *testing.T) {
 
 // A token file is read anew each time, and a newline at its end is not part of the token.
 func TestTokenFileIsReadEachTime(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	cluster := s.cluster()
 	env := s.settle(cluster.PodIdentity("shop", "orders"))
@@ -218,6 +224,7 @@ func TestTokenFileIsReadEachTime(t *testing.T) {
 }
 
 func TestWebIdentityRefused(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	env := s.settle(s.cluster().IRSA("shop", "strangers", irsaRole))
 	_, err := s.find(awschain.Options{Client: s.at(nil), Lookup: variables(env)}).SubjectToken(t.Context(), "a")
@@ -235,6 +242,7 @@ func TestWebIdentityRefused(t *testing.T) {
 
 // A process's output may hold secrets, and so may what it writes besides.
 func TestProcessSaysNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ body, words string }{
 		"not JSON":  {"echo hunter22", "wrote something other than JSON"},
 		"exit code": {"echo hunter22; exit 3", "ended with 3"},
@@ -242,9 +250,10 @@ func TestProcessSaysNothing(t *testing.T) {
 		"no secret": {`echo '{"Version":1,"AccessKeyId":"hunter22"}'`, "missing SecretAccessKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			helper := filepath.Join(t.TempDir(), "helper")
-			if err := os.WriteFile(helper, []byte("#!/bin/sh\n"+c.body+"\n"), 0o700); err != nil { //nolint:gosec // it has to run
+			if err := os.WriteFile(helper, []byte("#!/bin/sh\n"+c.body+"\n"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			env := s.file("[profile work]\nregion = eu-west-1\ncredential_process = "+helper+"\n", "AWS_PROFILE", "work")
@@ -258,6 +267,7 @@ func TestProcessSaysNothing(t *testing.T) {
 
 // TestHopLimit hangs as EC2 does where a container is one hop too far away.
 func TestHopLimit(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		marker string
 		words  []string
@@ -295,6 +305,7 @@ func TestHopLimit(t *testing.T) {
 
 // TestMetadataStopsAnswering gives a session token and nothing more.
 func TestMetadataStopsAnswering(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	whole := s.EC2.Metadata
 	stuck := &lab.Place{Metadata: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -313,7 +324,6 @@ func TestMetadataStopsAnswering(t *testing.T) {
 }
 
 func FuzzContainerAnswer(f *testing.F) {
-	hide(f)
 	f.Add(200, []byte(fmt.Sprintf(complete, "2099-01-01T00:00:00Z")))
 	f.Add(200, []byte(`{"code":"x","message":"y"}`))
 	f.Add(200, []byte(`{"Expiration":"never"}`))

@@ -21,37 +21,32 @@ import (
 	togcp "github.com/stile-project/stile/to/gcp"
 )
 
-// The AWS SDK reads the process's environment, so these tests set it and do not run in parallel.
+// TestMain leaves nothing of this machine in the environment, which the AWS SDK reads. Tests that set it do not run in
+// parallel; the others bring a Lookup of their own.
+func TestMain(m *testing.M) {
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") || strings.HasPrefix(name, "KUBERNETES_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	_ = os.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	_ = os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	os.Exit(m.Run())
+}
 
 type scene struct {
 	*stage.Stage
 	t *testing.T
 }
 
-// set makes a scene, and an environment with nothing of this machine in it.
+// set makes a scene.
 func set(t *testing.T) scene {
 	t.Helper()
-	hide(t)
 	s, err := stage.Set(lab.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return scene{s, t}
-}
-
-// hide makes an environment in which nothing of this machine shows.
-func hide(t testing.TB) {
-	t.Helper()
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "ECS_") || strings.HasPrefix(name, "KUBERNETES_") {
-			t.Setenv(name, "") // restores it afterwards
-			if err := os.Unsetenv(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 }
 
 func (s scene) at(p *lab.Place) *http.Client { return &http.Client{Transport: s.World.Network(p)} }

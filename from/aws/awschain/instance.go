@@ -46,7 +46,7 @@ func (s *search) instance() place {
 		p.id, p.detail = endpoint, "at "+hostOf(endpoint)
 	case s.inPod() && !s.options.AllowNodeRole:
 		p.detail = "not asked: this is a Kubernetes pod, and what it would give is the node's role"
-		p.open = func(aws.Config) aws.CredentialsProvider { return nodeOnly{s} }
+		p.open = func(aws.Config) aws.CredentialsProvider { return nodeOnly{} }
 		return p
 	}
 	p.open = func(cfg aws.Config) aws.CredentialsProvider {
@@ -71,12 +71,14 @@ func (s *search) imds(cfg aws.Config, transport http.RoundTripper) *imds.Client 
 }
 
 // nodeOnly is the provider in a pod that has nothing of its own.
-type nodeOnly struct{ search *search }
+type nodeOnly struct{}
 
 // Retrieve fails, and says what would give the pod an identity.
-func (n nodeOnly) Retrieve(context.Context) (aws.Credentials, error) {
-	e := &stile.Error{Op: findCredentials, Hint: "give the pod's service account a role, by EKS Pod Identity (aws eks create-pod-identity-association) or by IRSA (the annotation eks.amazonaws.com/role-arn); to take the node's all the same, allow it by name"}
-	e.Err = fmt.Errorf("%w: this is a Kubernetes pod with no AWS identity of its own, neither by web identity (IRSA) nor by Pod Identity; what instance metadata would give is the node's role, which every pod there shares", stile.ErrNoIdentity)
+func (nodeOnly) Retrieve(context.Context) (aws.Credentials, error) {
+	e := &stile.Error{Op: findCredentials, Err: fmt.Errorf("%w: this is a Kubernetes pod with no AWS identity of its own, neither by web identity (IRSA) nor by "+
+		"Pod Identity; what instance metadata would give is the node's role, which every pod there shares", stile.ErrNoIdentity),
+		Hint: "give the pod's service account a role, by EKS Pod Identity (aws eks create-pod-identity-association) or by IRSA (the annotation " +
+			"eks.amazonaws.com/role-arn); to take the node's all the same, allow it by name"}
 	return aws.Credentials{}, e
 }
 
@@ -149,7 +151,8 @@ func (s *search) unansweredInstance(e *stile.Error, u *outcome) error {
 	case !u.reached():
 		return s.nothing(errors.New("nothing answers at that address"))
 	case u.method == http.MethodPut && s.inContainer():
-		e.Err = fmt.Errorf("%w: it took the request for a session token and its answer never came: in a container that is the instance's hop limit, which lets answers travel one hop where two are needed", stile.ErrNoIdentity)
+		e.Err = fmt.Errorf("%w: it took the request for a session token and its answer never came: in a container that is the instance's hop limit, "+
+			"which lets answers travel one hop where two are needed", stile.ErrNoIdentity)
 		e.Hint = "aws ec2 modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2, or give the container a role of its own"
 		return e
 	case u.method == http.MethodPut:

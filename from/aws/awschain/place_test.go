@@ -104,6 +104,7 @@ func (s scene) ec2Task() *labaws.TaskServer {
 // TestFindInEveryPlace stands in each place of AWS, with what a workload finds there and no more, and asks whom Google
 // saw.
 func TestFindInEveryPlace(t *testing.T) {
+	t.Parallel()
 	type here struct {
 		env   map[string]string
 		place *lab.Place
@@ -140,6 +141,7 @@ func TestFindInEveryPlace(t *testing.T) {
 		}, ":assumed-role/etl-role/i-", stage.Region, "instance metadata", "169.254.169.254"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			h := c.stand(s)
 			client := &http.Client{Transport: hosts{h.hosts, s.World.Network(h.place)}}
@@ -168,6 +170,7 @@ func TestFindInEveryPlace(t *testing.T) {
 }
 
 func TestPodDoesNotTakeTheNodesRole(t *testing.T) {
+	t.Parallel()
 	for name, pod := range map[string]func(scene, *awschain.Options){
 		"told by a variable": func(s scene, o *awschain.Options) { o.Lookup = variables(s.settle(s.cluster().Pod("shop", "orders"))) },
 		"told by a folder": func(s scene, o *awschain.Options) {
@@ -177,6 +180,7 @@ func TestPodDoesNotTakeTheNodesRole(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			o := awschain.Options{Client: s.at(s.EC2), Root: t.TempDir(), Lookup: variables(nil)}
 			pod(s, &o)
@@ -202,6 +206,7 @@ func TestPodDoesNotTakeTheNodesRole(t *testing.T) {
 
 // Someone who names another metadata endpoint has put a broker there, and not the node.
 func TestPodWithABroker(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	broker := "http://127.0.0.1:8181"
 	client := &http.Client{Transport: hosts{map[string]http.Handler{"127.0.0.1:8181": s.Other.Metadata}, s.World.Network(s.EC2)}}
@@ -251,9 +256,10 @@ func (s scene) trusting(name, principal, actions, condition string) string {
 const justAssume = `"sts:AssumeRole"`
 
 func TestFindByProfile(t *testing.T) {
+	t.Parallel()
 	script := func(s scene, body string) string {
 		path := filepath.Join(s.t.TempDir(), "helper")
-		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil { //nolint:gosec // it has to run
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
 			s.t.Fatal(err)
 		}
 		return path
@@ -282,6 +288,7 @@ func TestFindByProfile(t *testing.T) {
 		}, ":assumed-role/second-role/sourced"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := set(t)
 			env := c.env(s)
 			if got := s.arn(s.find(awschain.Options{Client: s.at(s.EC2), Lookup: variables(env)})); !strings.Contains(got, c.arn) {
@@ -333,6 +340,7 @@ func TestFindBySignOn(t *testing.T) {
 }
 
 func TestMFA(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	user, err := s.World.AWS.AddUser(stage.Account, "alice", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}`)
 	if err != nil {

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -15,6 +17,13 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/stile-project/stile"
+)
+
+// The services behind a sign-on, as the AWS SDK's errors name them: one gives a role's credentials for a person's token,
+// the other renews the token.
+const (
+	portalService  = "SSO"
+	renewalService = "SSO OIDC"
 )
 
 // A profile is a section of the shared configuration.
@@ -79,7 +88,7 @@ func by(variable string) string {
 // where lists the files, and says of those that are there but closed to us that they are.
 func (p profile) where() string {
 	var list []string
-	for _, file := range append(append([]string{}, p.files...), p.credentialsFiles...) {
+	for _, file := range slices.Concat(p.files, p.credentialsFiles) {
 		f, err := os.Open(file)
 		switch {
 		case err == nil:
@@ -106,7 +115,8 @@ func (s *search) sharedProfile() place {
 		p.detail = fmt.Sprintf("profile %s says nothing of credentials", s.profile.name())
 		return p
 	}
-	p.here, p.detail, p.id = true, fmt.Sprintf("profile %s: %s", s.profile.name(), how), strings.Join(append(append([]string{s.profile.name()}, s.profile.files...), s.profile.credentialsFiles...), "\n")+"\n"+how
+	p.here, p.detail = true, fmt.Sprintf("profile %s: %s", s.profile.name(), how)
+	p.id = strings.Join(slices.Concat([]string{s.profile.name(), how}, s.profile.files, s.profile.credentialsFiles), "\n")
 	if serial := mfaOf(&s.profile.shared); serial != "" && s.options.MFA == nil {
 		p.wrong = fmt.Errorf("profile %s: %w", s.profile.name(), noPrompt(serial))
 	} else if needsSTS(&s.profile.shared) && s.region.known == "" {
@@ -170,26 +180,48 @@ func usesSSO(c *config.SharedConfig) bool {
 
 // explain puts the AWS SDK's errors about a profile into words, and leaves out what a process wrote.
 func (p profile) explain(ctx context.Context, err error) error {
-	op := "use profile " + p.name()
-	var invalid *ssocreds.InvalidTokenError
-	var process *processcreds.ProviderError
-	var answer smithy.APIError
-	var status interface{ HTTPStatusCode() int }
-	answered := errors.As(err, &answer) && errors.As(err, &status)
 	if e, ok := errors.AsType[*stile.Error](err); ok {
 		return e
 	}
+	op := "use profile " + p.name()
+	var process *processcreds.ProviderError
 	switch {
 	case errors.As(err, &process):
 		return &stile.Error{Op: op, Err: fmt.Errorf("%w: its credential_process %s", stile.ErrNoIdentity, whatOf(process)),
 			Hint: "run the profile's credential_process by hand: it has to end with 0 and write JSON with Version 1"}
-	case errors.As(err, &invalid), usesSSO(&p.shared) && (!answered || status.HTTPStatusCode() == 401):
-		return &stile.Error{Op: op, Err: fmt.Errorf("%w: the single sign-on has ended, or was never made", stile.ErrNoIdentity), Hint: "aws sso login --profile " + p.name()}
-	case answered && usesSSO(&p.shared) && status.HTTPStatusCode() == 403 && !strings.Contains(err.Error(), "STS"):
-		return &stile.Error{Op: op, Cloud: "AWS access portal", Status: 403, Code: answer.ErrorCode(), Message: clean(answer.ErrorMessage()), Err: stile.ErrRefused,
-			Hint: "whoever signed in is not assigned this sso_role_name in this sso_account_id"}
+	case usesSSO(&p.shared) && signedOff(err):
+		return &stile.Error{Op: op, Err: fmt.Errorf("%w: the single sign-on has ended, or was never made", stile.ErrNoIdentity),
+			Hint: "aws sso login --profile " + p.name()}
 	}
-	return refused(ctx, op, nil, err, "see that the role's trust policy names the identity before it, and that it may call sts:AssumeRole; mind external_id")
+	hint := "see that the role's trust policy names the identity before it, and that it may call sts:AssumeRole; mind external_id"
+	if serviceOf(err) == portalService {
+		hint = "whoever signed in is not assigned this sso_role_name in this sso_account_id"
+	}
+	return refused(ctx, op, nil, err, hint)
+}
+
+// signedOff reports whether a person has to sign on again: the token is not there, has ended, or is not taken.
+func signedOff(err error) bool {
+	var invalid *ssocreds.InvalidTokenError
+	var status interface{ HTTPStatusCode() int }
+	switch serviceOf(err) {
+	case "": // no service was asked: the AWS SDK had nothing to ask with
+		return true
+	case portalService:
+		return errors.As(err, &status) && status.HTTPStatusCode() == http.StatusUnauthorized
+	case renewalService:
+		return errors.As(err, &status) && status.HTTPStatusCode() >= 400 && status.HTTPStatusCode() < 500
+	}
+	return errors.As(err, &invalid)
+}
+
+// serviceOf is the service whose answer, or silence, an error of the AWS SDK is about; empty where none was asked.
+func serviceOf(err error) string {
+	var operation *smithy.OperationError
+	if !errors.As(err, &operation) {
+		return ""
+	}
+	return operation.Service()
 }
 
 // whatOf says how a process failed. Its output, which the AWS SDK quotes when it is not JSON, may hold secrets.

@@ -60,7 +60,8 @@ func (f *regionFinder) find(ctx context.Context) (string, error) {
 func (f *regionFinder) where(ctx context.Context) (answeredRegion, error) {
 	if f.known != "" {
 		if _, err := shape.Region(f.known); err != nil {
-			return answeredRegion{}, &stile.Error{Op: "find the STS endpoint", Err: fmt.Errorf("%w: AWS region %.40q: %w (set by %s)", stile.ErrMisuse, f.known, err, f.from), Hint: "set AWS_REGION"}
+			return answeredRegion{}, &stile.Error{Op: "find the STS endpoint", Hint: "set AWS_REGION",
+				Err: fmt.Errorf("%w: AWS region %.40q: %w (set by %s)", stile.ErrMisuse, f.known, err, f.from)}
 		}
 		return answeredRegion{f.known, f.from}, nil
 	}

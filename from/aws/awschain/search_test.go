@@ -39,6 +39,7 @@ func detail(steps []awschain.Step, place string) string {
 }
 
 func TestSearchTellsEveryPlaceInOrder(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	for name, env := range map[string]map[string]string{"something": inVariables(s.keys(stage.Role, "somebody")), "nothing": {"AWS_EC2_METADATA_DISABLED": "true"}} {
 		report := awschain.Search(t.Context(), awschain.Options{Client: s.at(nil), Lookup: variables(env), Root: t.TempDir()})
@@ -55,8 +56,9 @@ func TestSearchTellsEveryPlaceInOrder(t *testing.T) {
 	}
 }
 
-// What is set up and shadowed by an earlier place is what people look for for hours.
+// What is set up and shadowed by an earlier place can cost people hours.
 func TestSearchTellsWhatIsShadowed(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	stale := s.keys(stage.OtherRole, "stale")
 	env := with(s.settle(s.Task.Environment(), nil), "AWS_PROFILE", "work")
@@ -88,6 +90,7 @@ func TestSearchTellsWhatIsShadowed(t *testing.T) {
 }
 
 func TestSearchTellsWhyNothingWasFound(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	env := map[string]string{"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "\t"}
 	report := awschain.Search(t.Context(), awschain.Options{Client: s.at(nil), Lookup: variables(env), Root: t.TempDir()})
@@ -113,6 +116,7 @@ func TestSearchTellsWhyNothingWasFound(t *testing.T) {
 }
 
 func TestSearchNeverShowsASecret(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	cluster := s.cluster()
 	lambda := s.World.AWS.Lambda(labaws.Function{Name: "hello", Region: stage.Region, RoleARN: stage.Role, SnapStart: true})
@@ -140,6 +144,7 @@ func TestSearchNeverShowsASecret(t *testing.T) {
 }
 
 func TestSearchTellsOfRoles(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	second := s.trusting("second-role", stage.Role, justAssume, `{}`)
 	third := s.trusting("third-role", second, justAssume, `{"StringEquals":{"sts:ExternalId":"x1"}}`)
@@ -165,6 +170,7 @@ func TestSearchTellsOfRoles(t *testing.T) {
 
 // A clock that runs ahead takes fresh credentials for dead ones, and says so.
 func TestSearchHintsAtTheClock(t *testing.T) {
+	t.Parallel()
 	s := set(t)
 	ahead := func() time.Time { return time.Now().Add(48 * time.Hour) }
 	o := awschain.Options{Client: s.at(s.ECS), Lookup: variables(s.settle(s.Task.Environment(), nil)), Clock: ahead}

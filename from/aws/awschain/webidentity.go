@@ -31,7 +31,8 @@ func (s *search) webIdentity() place {
 	}
 	p.here, p.id, p.detail = true, file+"\n"+role, "AWS_WEB_IDENTITY_TOKEN_FILE is "+file+", for role "+role
 	if role == "" {
-		p.wrong = misconfigured("set AWS_ROLE_ARN to the role that trusts the token's issuer", "AWS_WEB_IDENTITY_TOKEN_FILE is set, and %s", s.env.absent("AWS_ROLE_ARN"))
+		p.wrong = misconfigured("set AWS_ROLE_ARN to the role that trusts the token's issuer",
+			"AWS_WEB_IDENTITY_TOKEN_FILE is set, and %s", s.env.absent("AWS_ROLE_ARN"))
 	} else if _, err := shape.RoleARN(role); err != nil {
 		p.wrong = misconfigured("", "AWS_ROLE_ARN %.200q: %w", role, err)
 	}
@@ -62,7 +63,8 @@ func (s *search) byToken(ctx context.Context, cfg aws.Config, file tokenFile, ro
 		return aws.Credentials{}, &stile.Error{Op: op, Sent: sent, Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, unread),
 			Hint: "the token file is written by the platform: see that it is mounted, and that this user may read it"}
 	}
-	return aws.Credentials{}, refused(ctx, op, sent, err, "the account needs an OIDC provider for the token's issuer with the token's audience among its client ids, and the role's trust policy has to name both")
+	return aws.Credentials{}, refused(ctx, op, sent, err,
+		"the account needs an OIDC provider for the token's issuer with the token's audience among its client ids, and the role's trust policy has to name both")
 }
 
 // once leaves out the retries that the provider asks for on top of the client's own: a token that STS refuses is not
