@@ -374,7 +374,8 @@ func quoted(word string, first bool) string {
 		case c == ' ' && i == len(word)-1:
 			b.WriteString("' '")
 			continue
-		case c < 0x80 && !plainInShell(byte(c)), c == '=' && first:
+		case c < 0x80 && !plainInShell(byte(c)), //nolint:gosec // one byte, as just checked
+			c == '=' && first:
 			b.WriteByte('\\')
 		}
 		b.WriteRune(c)

@@ -141,8 +141,11 @@ type SignJWT struct {
 	Delegates      []string `json:"delegates,omitempty"` // service accounts on the way to ServiceAccount, in order
 }
 
-// ApplicationDefault has nothing to say yet.
-type ApplicationDefault struct{}
+// ApplicationDefault is a person's sign-in, or whatever else the application default credentials are.
+type ApplicationDefault struct {
+	// ServiceAccount is whom the person impersonates: a person's own ID token is for no audience of one's choice.
+	ServiceAccount string `json:"service_account,omitempty"`
+}
 
 // To is the identity wanted in the other cloud. Exactly one field is set.
 type To struct {

@@ -86,7 +86,10 @@ func (r *reader) fromGCP(n *node) *FromGCP {
 		may("key_file", r.text(&f.KeyFile, filePath)),
 		may("impersonate", func(n *node) { f.Impersonate = r.impersonate(n) }),
 		may("sign_jwt", func(n *node) { f.SignJWT = r.signJWT(n) }),
-		may("application_default", func(n *node) { f.ApplicationDefault = new(ApplicationDefault); r.mapping(n) }),
+		may("application_default", func(n *node) {
+			f.ApplicationDefault = new(ApplicationDefault)
+			r.mapping(n, may("service_account", r.text(&f.ApplicationDefault.ServiceAccount, shape.ServiceAccount)))
+		}),
 	)
 	r.oneWayInGCP(n)
 	return f

@@ -243,7 +243,7 @@ func (f externalFile) encode() ([]byte, error) {
 	for _, c := range strings.TrimSuffix(b.String(), "\n") {
 		switch {
 		case c < 0x7f:
-			ascii = append(ascii, byte(c))
+			ascii = append(ascii, byte(c)) //nolint:gosec // one byte, as just checked
 		case c < 0x10000:
 			ascii = fmt.Appendf(ascii, `\u%04x`, c)
 		default:

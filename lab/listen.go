@@ -63,7 +63,7 @@ func (s *Server) Close() {
 	for _, server := range s.servers {
 		_ = server.Close()
 	}
-	s.inner.Close()
+	_ = s.inner.Close()
 	s.served.Wait()
 }
 

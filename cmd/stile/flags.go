@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -146,11 +147,11 @@ func (s *settings) fits(c config.Crossing) error {
 	var leads string
 	switch {
 	case c.To.GCP != nil:
-		leads, wrong = "into Google Cloud", append(ofAWS, flagUse{"--audience without --id-token", s.audience != "" && !s.idToken})
+		leads, wrong = "into Google Cloud", append(slices.Clone(ofAWS), flagUse{"--audience without --id-token", s.audience != "" && !s.idToken})
 	case c.To.AWS != nil:
 		leads, wrong = "into AWS", ofGoogle
 	default:
-		leads, wrong = "to the token itself", append(ofAWS, ofGoogle...)
+		leads, wrong = "to the token itself", slices.Concat(ofAWS, ofGoogle)
 	}
 	if c.From.AWS == nil {
 		wrong = append(wrong, flagUse{"--assume-role", s.assumeRole != ""}, flagUse{"--source-profile", s.sourceProfile != ""})

@@ -159,7 +159,7 @@ func readWarehouse(client *http.Client, token string) error {
 
 // readImages reads the stage's object in S3 with what credential-process printed.
 func readImages(client *http.Client, printed string) error {
-	var session struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // as the format has it
+	var session struct{ AccessKeyId, SecretAccessKey, SessionToken string }
 	if err := json.Unmarshal([]byte(printed), &session); err != nil {
 		return err
 	}

@@ -17,10 +17,13 @@ import (
 
 var update = flag.Bool("update", false, "write the table into README.md")
 
-// TestMain lets the test binary stand in for a program that prints a token.
+// TestMain lets the test binary stand in for programs that print a token or a session.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "print-token" {
 		os.Exit(printToken(os.Args[2]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "print-file" {
+		os.Exit(printFile(os.Args[2]))
 	}
 	// The AWS SDK reads some variables for itself, whatever the lookup says.
 	for _, entry := range os.Environ() {
@@ -28,7 +31,36 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(atHome(m))
+}
+
+// home is the home folder of the test process: nothing of this machine's own.
+var home string
+
+func atHome(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "home")
+	if err != nil {
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	home = folder
+	for _, name := range []string{"HOME", "USERPROFILE"} {
+		if err := os.Setenv(name, home); err != nil {
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+func printFile(file string) int {
+	data, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return 1
+	}
+	if _, err := os.Stdout.Write(data); err != nil {
+		return 1
+	}
+	return 0
 }
 
 // printToken answers as Google's protocol for executables wants it.
@@ -156,13 +188,13 @@ func checkTable(t *testing.T, want string) {
 		t.Errorf("README.md's table is not what the test found; go test ./internal/assemble -update writes it:\n%s", want)
 		return
 	}
-	if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a page for everyone
+	if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func get(client *http.Client, url, bearer string) (int, string, error) {
-	req, err := http.NewRequest(http.MethodGet, url, nil) //nolint:noctx // answered in this process
+	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return 0, "", err
 	}

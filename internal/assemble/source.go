@@ -75,7 +75,7 @@ func (s Surroundings) google(from config.FromGCP) (stile.Source, error) {
 	case from.KeyFile != "":
 		return s.key(from.KeyFile)
 	case from.ApplicationDefault != nil:
-		return &fromgcp.ApplicationDefault{ServiceAccount: from.ServiceAccount, Lookup: s.Lookup, Client: s.Client}, nil
+		return &fromgcp.ApplicationDefault{ServiceAccount: from.ApplicationDefault.ServiceAccount, Lookup: s.Lookup, Client: s.Client}, nil
 	}
 	metadata, err := s.Metadata(from)
 	if err != nil {

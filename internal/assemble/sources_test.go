@@ -3,12 +3,14 @@
 package assemble_test
 
 import (
+	"crypto/rand"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +98,30 @@ var sources = []source{
 			keys.SecretAccessKey+"\naws_session_token = "+keys.SessionToken+"\n")
 		return caller(t, w, nil, map[string]string{"AWS_CONFIG_FILE": file, "AWS_PROFILE": "work"})
 	}},
+	{"a profile's credential_process", func(t *testing.T, w *stage.Wide) place {
+		keys, err := w.World.AWS.Session(stage.Role, "by-process", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := write(t, `{"Version":1,"AccessKeyId":"`+keys.AccessKeyID+`","SecretAccessKey":"`+keys.SecretAccessKey+`","SessionToken":"`+keys.SessionToken+
+			`","Expiration":"`+keys.Expires.UTC().Format(time.RFC3339)+`"}`)
+		file := write(t, "[default]\nregion = "+stage.Region+"\ncredential_process = "+executable(t)+" print-file "+answer+"\n")
+		return caller(t, w, nil, map[string]string{"AWS_CONFIG_FILE": file, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull})
+	}},
+	{"AWS single sign-on", func(t *testing.T, w *stage.Wide) place {
+		e, err := w.World.AWS.SignIn(labaws.SignOn{StartURL: "https://d-" + rand.Text() + ".awsapps.com/start", Region: stage.Region, User: "robin@example.com",
+			Account: stage.Account, PermissionSet: "Etl", RoleARN: stage.Role, WithoutSession: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The AWS SDK looks for the sign-in below the home folder of the process, under a name made of the URL.
+		for name, content := range e.Files {
+			if _, below, cached := strings.Cut(name, "/.aws/sso/cache/"); cached {
+				keep(t, filepath.Join(home, ".aws", "sso", "cache", below), content)
+			}
+		}
+		return settled(t, w, "", func() (labaws.Environment, error) { return e, nil })
+	}},
 	{"AWS role assumed first", func(t *testing.T, w *stage.Wide) place {
 		p := caller(t, w, w.Other, nil)
 		etl := labaws.Role{Account: stage.Account, Name: "etl-role", Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` +
@@ -108,7 +134,7 @@ var sources = []source{
 		}
 		return p
 	}},
-	{"a token issued by AWS", func(t *testing.T, w *stage.Wide) place {
+	{"a token issued by AWS", func(_ *testing.T, w *stage.Wide) place {
 		p := outside(w, stage.AWSToken, surroundings(w, w.Outbound, nil), func(cloud) config.From {
 			return config.From{AWS: &config.FromAWS{Proof: config.ProofJWT}}
 		})
@@ -119,7 +145,7 @@ var sources = []source{
 		return p
 	}},
 	{"Compute Engine", func(_ *testing.T, w *stage.Wide) place { return onGoogle(w, w.VM, config.FromGCP{}) }},
-	{"GKE, Cloud Run, App Engine", func(t *testing.T, w *stage.Wide) place {
+	{"GKE, Cloud Run, App Engine", func(_ *testing.T, w *stage.Wide) place {
 		run := &lab.Place{Metadata: w.World.Google.CloudRun(labgcp.Service{Project: stage.Project, Region: "europe-west1", Name: "resizer", ServiceAccount: stage.Resizer})}
 		return onGoogle(w, run, config.FromGCP{})
 	}},
@@ -136,15 +162,27 @@ var sources = []source{
 	{"Google signJwt", func(t *testing.T, w *stage.Wide) place {
 		return byEmail(t, onGoogle(w, another(t, w), config.FromGCP{SignJWT: &config.SignJWT{ServiceAccount: stage.Resizer}}), w)
 	}},
-	{"GitHub Actions", func(t *testing.T, w *stage.Wide) place {
+	{"a developer's application default credentials", func(t *testing.T, w *stage.Wide) place {
+		person, err := w.World.Google.AddUser("robin@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.World.Google.Grant("serviceAccounts/"+stage.Resizer, "roles/iam.serviceAccountTokenCreator", "user:robin@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		p := onGoogle(w, nil, config.FromGCP{ApplicationDefault: &config.ApplicationDefault{ServiceAccount: stage.Resizer}})
+		p.surroundings = surroundings(w, nil, map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": write(t, string(person.File()))})
+		return p
+	}},
+	{"GitHub Actions", func(_ *testing.T, w *stage.Wide) place {
 		return outside(w, stage.GitHub, surroundings(w, nil, w.Runner.Variables()), issued(config.FromOIDC{GitHubActions: &config.GitHubActions{}}))
 	}},
-	{"GitLab CI", func(t *testing.T, w *stage.Wide) place {
+	{"GitLab CI", func(_ *testing.T, w *stage.Wide) place {
 		return made(outside(w, stage.GitLab, surroundings(w, nil, w.Job), func(to cloud) config.From {
 			return config.From{OIDC: &config.FromOIDC{Audience: webAudience(to), GitLabCI: &config.GitLabCI{Variable: variable(to)}}}
 		}))
 	}},
-	{"an environment variable", func(t *testing.T, w *stage.Wide) place {
+	{"an environment variable", func(_ *testing.T, w *stage.Wide) place {
 		return made(outside(w, stage.GitLab, surroundings(w, nil, w.Job), func(to cloud) config.From {
 			return config.From{OIDC: &config.FromOIDC{Audience: webAudience(to), Environment: &config.TokenVariable{Variable: variable(to)}}}
 		}))
@@ -157,7 +195,7 @@ var sources = []source{
 	}},
 	{"the Kubernetes TokenRequest API", func(t *testing.T, w *stage.Wide) place { return tokenRequest(t, w) }},
 	{"SPIFFE", func(t *testing.T, w *stage.Wide) place {
-		folder, err := os.MkdirTemp("", "spiffe") // a socket's path must be short
+		folder, err := os.MkdirTemp("", "spiffe") //nolint:usetesting // a socket's path must be short
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -371,6 +409,16 @@ func write(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+func keep(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func executable(t *testing.T) string {
