@@ -101,11 +101,10 @@ func (c *Caller) SubjectToken(ctx context.Context, audience string) (stile.Subje
 	}, nil
 }
 
-// retrieve finds what a signature needs. Where the metadata service gives both, the region is there first.
+// retrieve finds what a signature needs. Credentials come first: without any, a region would not help.
 func retrieve(ctx context.Context, from aws.CredentialsProvider, region func(context.Context) (string, error), clock func() time.Time) (aws.Credentials, string, error) {
-	where, err := region(ctx)
-	if err != nil {
-		return aws.Credentials{}, "", err
+	if ctx.Err() != nil { // a cache that answers at once would not notice
+		return aws.Credentials{}, "", noCredentials(ctx, ctx.Err())
 	}
 	creds, err := from.Retrieve(ctx)
 	if err != nil {
@@ -119,7 +118,8 @@ func retrieve(ctx context.Context, from aws.CredentialsProvider, region func(con
 			Err: fmt.Errorf("%w: those found (%s) expired at %s, %s ago by this machine's clock", stile.ErrTemporary, creds.Source,
 				creds.Expires.UTC().Format(time.RFC3339), now.Sub(creds.Expires).Round(time.Second))}
 	}
-	return creds, where, nil
+	where, err := region(ctx)
+	return creds, where, err
 }
 
 func noCredentials(ctx context.Context, err error) error {

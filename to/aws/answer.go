@@ -91,7 +91,7 @@ func hint(code, message string) string {
 		return "the audience must be among the client ids of the account's OIDC provider"
 	case says("MaxSessionDuration"):
 		return "ask for a shorter duration, or raise the role's maximum session duration"
-	case code == "ExpiredTokenException", says("too old"):
+	case code == "ExpiredTokenException", says("too old"), says("not yet valid"):
 		return "check this machine's clock"
 	case code == "RegionDisabledException":
 		return "enable the region in the account, or name another"

@@ -188,7 +188,7 @@ func TestFindOffAWS(t *testing.T) {
 	if !errors.Is(err, stile.ErrNoIdentity) {
 		t.Errorf("got %v, want no identity", err)
 	}
-	for _, words := range []string{"AWS_REGION", "instance metadata"} {
+	for _, words := range []string{"AWS_ACCESS_KEY_ID", "web identity", "container endpoint", "instance metadata"} {
 		if err != nil && !strings.Contains(err.Error(), words) {
 			t.Errorf("the error does not say that %s was tried: %v", words, err)
 		}
