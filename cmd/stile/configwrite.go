@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
 )
 
@@ -37,13 +38,13 @@ places that they know: the environment and EC2 metadata on AWS, files, URLs, exe
 			}
 			data, err := config.WriteExternalAccount(c)
 			if err != nil {
-				return err
+				return &stile.Error{Op: "write " + c.Name, Err: err}
 			}
 			if file == "" {
 				_, err := p.stdout.Write(append(data, '\n'))
 				return err
 			}
-			return replaceFile(file, data)
+			return replaceFile(file, data, ownerOnly) // a URL source's headers may be secrets
 		},
 	}
 	p.fileFlags(cmd, &s)
@@ -93,32 +94,68 @@ file stays as it is.`,
 	return cmd
 }
 
-// profileLines are what the profile must say. The program is named by its path: an SDK may run with another PATH.
+// profileLines are what the profile must say.
 func (p *program) profileLines(s *settings, c config.Crossing, tokenFile string) ([]config.Setting, error) {
 	var lines []config.Setting
 	if region := p.region(c.To.AWS.Region); region != "" {
 		lines = append(lines, config.Setting{Key: "region", Value: region})
 	}
+	more, err := p.runsStile(s, c)
 	if tokenFile != "" {
-		lines = append(lines, config.Setting{Key: "role_arn", Value: c.To.AWS.Role}, config.Setting{Key: "web_identity_token_file", Value: tokenFile})
-		if c.To.AWS.SessionName != "" {
-			lines = append(lines, config.Setting{Key: "role_session_name", Value: c.To.AWS.SessionName})
-		}
-		return lines, nil
+		more, err = webIdentity(c, tokenFile)
 	}
+	return append(lines, more...), err
+}
+
+// runsStile names the program by its path, since an SDK may run with another PATH, and passes on what this run was
+// allowed.
+func (p *program) runsStile(s *settings, c config.Crossing) ([]config.Setting, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	where := cmp.Or(s.configFile, p.defaultConfig())
-	if where, err = absolute(where); err != nil {
-		return nil, err
-	}
-	command, err := config.CredentialProcess(self, "credential-process", c.Name, "--config", where)
+	where, err := absolute(cmp.Or(s.configFile, p.defaultConfig()))
 	if err != nil {
 		return nil, err
 	}
-	return append(lines, config.Setting{Key: "credential_process", Value: command}), nil
+	words := []string{self, "credential-process", c.Name, "--config", where}
+	if p.allowExecutables {
+		words = append(words, "--allow-executables")
+	}
+	for _, host := range s.allowHosts {
+		words = append(words, "--allow-host", host)
+	}
+	command, err := config.CredentialProcess(words...)
+	return []config.Setting{{Key: "credential_process", Value: command}}, err
+}
+
+// webIdentity has the SDKs cross by themselves. They send no more than the role, the token and the session's name, so
+// what else the crossing has would be lost: its user would have more rights, or be someone else.
+func webIdentity(c config.Crossing, tokenFile string) ([]config.Setting, error) {
+	to := c.To.AWS
+	for _, lost := range []struct {
+		name string
+		had  bool
+	}{
+		{"a session policy", to.Policy != "" || len(to.PolicyARNs) > 0}, {"a further role", to.Then != nil},
+		{"a duration", to.Duration != 0}, {"an STS endpoint", to.STSEndpoint != ""},
+	} {
+		if lost.had {
+			return nil, misuse("write the profile", "%s has %s, which no SDK uses by itself: leave --web-identity-token-file out", c.Name, lost.name)
+		}
+	}
+	tokenFile, err := filepath.Abs(tokenFile)
+	lines := []config.Setting{{Key: "role_arn", Value: to.Role}, {Key: "web_identity_token_file", Value: tokenFile}}
+	if to.SessionName != "" {
+		lines = append(lines, config.Setting{Key: "role_session_name", Value: to.SessionName})
+	}
+	if to.FIPS {
+		lines = append(lines, config.Setting{Key: "use_fips_endpoint", Value: "true"})
+	}
+	if to.DualStack {
+		lines = append(lines, config.Setting{Key: "use_dualstack_endpoint", Value: "true"})
+	}
+	return lines, err
 }
 
 // absolute leaves URLs alone.
@@ -130,36 +167,52 @@ func absolute(where string) (string, error) {
 }
 
 func (p *program) setProfile(file, profile string, lines []config.Setting) error {
+	file = cmp.Or(file, p.env("AWS_CONFIG_FILE"))
 	if file == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return misuse("write the profile", "no home folder: name the file with --file")
 		}
-		file = cmp.Or(p.env("AWS_CONFIG_FILE"), filepath.Join(home, ".aws", "config"))
+		file = filepath.Join(home, ".aws", "config")
 	}
 	before, err := os.ReadFile(filepath.Clean(file))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return misuse("write the profile", "%w", err)
 	}
 	after, err := config.SetAWSProfile(before, config.ConfigFile, profile, lines)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		for _, problem := range problems {
+			problem.File = file
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return misuse("write the profile", "%w", err)
 	}
-	return replaceFile(file, after)
+	return replaceFile(file, after, keepMode)
 }
 
-// replaceFile puts a whole file in place of the old one, so that nobody reads half. The old one's mode is kept, but a
-// new one is its owner's alone.
-func replaceFile(path string, data []byte) error {
+// Who may read a file that replaces another. A new one is always its owner's alone.
+const (
+	ownerOnly = false
+	keepMode  = true
+)
+
+// replaceFile puts a whole file in place of the old one, so that nobody reads half.
+func replaceFile(path string, data []byte, asBefore bool) error {
 	mode := fs.FileMode(0o600)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // a link stays a link
 	}
 	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
+		if !info.Mode().IsRegular() {
+			return misuse("write the file", "%s is no regular file", path)
+		}
+		if asBefore {
+			mode = info.Mode().Perm()
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
