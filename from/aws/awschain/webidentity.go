@@ -135,7 +135,11 @@ func (f tokenFile) read() (content []byte, changed bool, err error) {
 		return nil, false, plain(err)
 	}
 	after, err := file.Stat()
-	return content, err != nil || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()), nil
+	if err != nil {
+		return nil, false, plain(err)
+	}
+	part := after.Mode().IsRegular() && len(content) <= maxToken && int64(len(content)) != after.Size() // time stamps alone are too coarse
+	return content, part || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()), nil
 }
 
 // plain is an error of the file system without the path, which is said already.
