@@ -6,7 +6,6 @@ package realclients_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +22,7 @@ const (
 	fromSession = "arn:aws:sts::" + stage.Account + ":assumed-role/from-gcp/"
 )
 
-var awsTests = map[string]func(*testing.T, *lab){
+var awsTests = clientTests{
 	"a profile runs stile: who it is": func(t *testing.T, l *lab) {
 		wantCaller(t, l.shell(t), fromSession, "--profile", "images")
 	},
@@ -107,16 +106,7 @@ func idToken(t *testing.T, l *lab, audience string) string {
 		t.Fatal(err)
 	}
 	req.Header.Set("Metadata-Flavor", "Google")
-	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("the metadata server answered %s (%v), want an ID token", answer.Status, err)
-	}
-	return string(body)
+	return answered(t, req)
 }
 
 // wantCaller sees whose credentials the aws CLI uses, by AWS's own account.

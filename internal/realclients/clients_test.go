@@ -23,22 +23,32 @@ func TestRealClients(t *testing.T) {
 	for _, client := range []struct {
 		program string
 		absence error
-		tests   map[string]func(*testing.T, *lab)
+		tests   []clientTests
 	}{
-		{"gcloud", gcloud, gcloudTests},
-		{"aws", aws, awsTests},
+		{"gcloud", gcloud, []clientTests{gcloudTests, gcloudFileTests}},
+		{"aws", aws, []clientTests{awsTests, awsFileTests}},
 	} {
 		t.Run(client.program, func(t *testing.T) {
 			t.Parallel()
 			if client.absence != nil {
 				absent(t, client.absence)
 			}
-			for name, test := range client.tests {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
-					test(t, l)
-				})
+			for _, tests := range client.tests {
+				tests.run(t, l)
 			}
+		})
+	}
+}
+
+// clientTests are by name, which no two tests of a client share.
+type clientTests map[string]func(*testing.T, *lab)
+
+func (tests clientTests) run(t *testing.T, l *lab) {
+	t.Helper()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, l)
 		})
 	}
 }

@@ -16,7 +16,7 @@ const (
 	direct = "gs://" + stage.Direct + "/" + stage.OrdersName
 )
 
-var gcloudTests = map[string]func(*testing.T, *lab){
+var gcloudTests = clientTests{
 	"stile exec gives it a service account's token": func(t *testing.T, l *lab) {
 		got := l.shell(t).prints(t, "stile", "exec", "warehouse", "--", "gcloud", "storage", "cat", orders)
 		wantOrders(t, got)
