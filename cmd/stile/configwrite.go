@@ -100,10 +100,11 @@ func (p *program) profileLines(s *settings, c config.Crossing, tokenFile string)
 	if region := p.region(c.To.AWS.Region); region != "" {
 		lines = append(lines, config.Setting{Key: "region", Value: region})
 	}
-	more, err := p.runsStile(s, c)
 	if tokenFile != "" {
-		more, err = webIdentity(c, tokenFile)
+		more, err := webIdentity(c, tokenFile)
+		return append(lines, more...), err
 	}
+	more, err := p.runsStile(s, c)
 	return append(lines, more...), err
 }
 
