@@ -25,6 +25,7 @@ import (
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/from/aws/awschain"
 	fromgcp "github.com/stile-project/stile/from/gcp"
+	fromoidc "github.com/stile-project/stile/from/oidc"
 	"github.com/stile-project/stile/keep"
 	"github.com/stile-project/stile/lab"
 	"github.com/stile-project/stile/lab/stage"
@@ -138,6 +139,27 @@ func Example_googleToAWS() {
 	check(err)
 	fmt.Println(string(body) == stage.Cat)
 	// Output: true
+}
+
+// A GitHub Actions job becomes an AWS role, and reaches Google Cloud as itself. GitHub makes out a token for each.
+// The federated token ends when GitHub's does, after 5 minutes; that of a service account lasts an hour.
+func Example_gitHubActions() {
+	forget()
+	wide, err := stage.Everywhere(lab.Options{})
+	check(err)
+	ctx, client := context.Background(), &http.Client{Transport: wide.World.Network(nil)}
+
+	source := &fromoidc.GitHubActions{Lookup: wide.Runner.Variables().Lookup, Client: client}
+	session, err := stile.Cross(source, &toaws.Role{ARN: stage.GitHub.Role(), Region: "eu-west-1", Client: client}).Credential(ctx)
+	check(err)
+	token, err := stile.Cross(source, &togcp.AccessToken{Provider: stage.GitHub.Provider(), Client: client}).Credential(ctx)
+	check(err)
+
+	fmt.Println(session.Kind, "in account", session.Session.AccountID)
+	fmt.Println(token.Kind, "for", time.Until(token.Expires).Round(time.Minute))
+	// Output:
+	// AWS session in account 111122223333
+	// access token for 5m0s
 }
 
 // A Crossing alone exchanges at every call. What it gives says when it expires and whom it speaks for.
