@@ -123,14 +123,15 @@ func retrieve(ctx context.Context, from aws.CredentialsProvider, region func(con
 }
 
 func noCredentials(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("gave up waiting: %w", context.Cause(ctx))}
+	e, told := errors.AsType[*stile.Error](err)
+	if cause := context.Cause(ctx); cause != nil && !(told && errors.Is(e, cause)) {
+		return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("gave up waiting: %w", cause)}
 	}
-	if e, ok := errors.AsType[*stile.Error](err); ok {
+	if told {
 		return e // whoever gave the credentials knows better
 	}
 	return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, err),
-		Hint: "stile whoami shows where this workload's AWS identity was looked for"}
+		Hint: "stile whoami --verbose shows where this workload's AWS identity was looked for"}
 }
 
 // Endpoint is the regional STS endpoint that GetCallerIdentity is signed for, with the query and no path, as Google

@@ -121,7 +121,8 @@ func (s *search) assume(cfg *aws.Config) {
 		provider := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 			return s.session(ctx, before, role)
 		})
-		cfg.Credentials = aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
+		cache := aws.NewCredentialsCache(provider, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
+		cfg.Credentials = explained{cache, "role " + role.Role, nil}
 		s.roles = append(s.roles, cfg.Credentials)
 	}
 }

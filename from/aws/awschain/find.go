@@ -173,9 +173,9 @@ func (s *search) config(ctx context.Context, p *place) (aws.Config, error) {
 	cfg.Region = s.region.known
 	s.region.config = cfg
 	if p.open != nil {
-		cfg.Credentials = aws.NewCredentialsCache(p.open(cfg))
+		cfg.Credentials = explained{aws.NewCredentialsCache(p.open(cfg)), p.name, nil}
 	} else {
-		cfg.Credentials = explained{cfg.Credentials, s.profile.explain}
+		cfg.Credentials = explained{cfg.Credentials, "profile " + s.profile.name(), s.profile.explain}
 	}
 	return cfg, nil
 }

@@ -239,6 +239,14 @@ func TestCancelledSearchSaysSo(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || errors.Is(err, stile.ErrNoIdentity) {
 		t.Errorf("got %v, want the caller's own cancellation", err)
 	}
+
+	// Who gives up later learns for whom the wait was.
+	gone, leave := context.WithCancel(t.Context())
+	silent := &lab.Place{Metadata: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leave(); <-r.Context().Done() })}
+	_, err = s.find(awschain.Options{Client: s.at(silent)}).SubjectToken(gone, "//iam.googleapis.com/"+stage.Provider)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "gave up waiting for instance metadata") {
+		t.Errorf("got %v, want to be told who did not answer", err)
+	}
 }
 
 func TestFIPSComesFromEverywhere(t *testing.T) {

@@ -71,13 +71,17 @@ func misconfigured(hint, format string, args ...any) error {
 // explained is a provider whose errors say what happened in the words of the place.
 type explained struct {
 	aws.CredentialsProvider
-	explain func(context.Context, error) error
+	place   string
+	explain func(context.Context, error) error // nil: the provider says it well enough
 }
 
-// Retrieve gives the credentials or says why there are none.
+// Retrieve gives the credentials, or says why there are none or for whom the caller gave up waiting.
 func (e explained) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := e.CredentialsProvider.Retrieve(ctx)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = &stile.Error{Op: findCredentials, Err: fmt.Errorf("gave up waiting for %s: %w", e.place, context.Cause(ctx))}
+	case err != nil && e.explain != nil:
 		err = e.explain(ctx, err)
 	}
 	return creds, err
