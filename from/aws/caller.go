@@ -124,7 +124,7 @@ func retrieve(ctx context.Context, from aws.CredentialsProvider, region func(con
 
 func noCredentials(ctx context.Context, err error) error {
 	e, told := errors.AsType[*stile.Error](err)
-	if cause := context.Cause(ctx); cause != nil && !(told && errors.Is(e, cause)) {
+	if cause := context.Cause(ctx); cause != nil && (!told || !errors.Is(e, cause)) {
 		return &stile.Error{Op: "find AWS credentials", Err: fmt.Errorf("gave up waiting: %w", cause)}
 	}
 	if told {
