@@ -60,7 +60,7 @@ func at(scene *stage.Stage, p *lab.Place) *http.Client {
 }
 
 func signer(ctx context.Context, scene *stage.Stage, p *lab.Place, clock func() time.Time) (stile.Source, error) {
-	return awschain.Find(ctx, awschain.Options{Client: at(scene, p), Clock: clock})
+	return awschain.Find(ctx, awschain.Options{Client: at(scene, p), Clock: clock, AllowNodeRole: true})
 }
 
 func replayElsewhere(ctx context.Context, scene *stage.Stage) error {

@@ -48,7 +48,8 @@ func (p *program) surroundings() (assemble.Surroundings, error) {
 		return assemble.Surroundings{}, err
 	}
 	return assemble.Surroundings{Lookup: os.LookupEnv, Client: client, AWSClient: forAWS, AllowExecutables: p.executablesAllowed(),
-		MFA: p.askMFA(), Warn: func(text string) { p.warn("%s", text) }}, nil
+		ClientCertificate: p.certFile != "",
+		MFA:               p.askMFA(), Warn: func(text string) { p.warn("%s", text) }}, nil
 }
 
 // executablesAllowed is by the flag, or by the variable that Google's libraries ask for.

@@ -12,7 +12,7 @@ func (p *program) credentialProcessCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "credential-process [CROSSING]",
-		Short: "Print an AWS session for this Google Cloud workload, as an AWS profile's credential_process",
+		Short: "Print an AWS session, as an AWS profile's credential_process",
 		Example: `  # in ~/.aws/config, for every AWS SDK and the aws CLI
   [profile images]
   credential_process = stile credential-process --role arn:aws:iam::111122223333:role/from-gcp --region eu-west-1 --audience sts.amazonaws.com/111122223333

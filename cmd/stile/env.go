@@ -82,5 +82,10 @@ func (p *program) environment(ctx context.Context, s *settings) (stile.Kind, []o
 	if c.To.AWS != nil {
 		region = p.region(c.To.AWS.Region)
 	}
-	return cred.Kind, outlet.Environment(cred, region), nil
+	vars := outlet.Environment(cred, region)
+	if to := c.To.GCP; to != nil && to.QuotaProject != "" {
+		// The client libraries read the one, gcloud the other.
+		vars = append(vars, outlet.Variable{Name: "GOOGLE_CLOUD_QUOTA_PROJECT", Value: to.QuotaProject}, outlet.Variable{Name: "CLOUDSDK_BILLING_QUOTA_PROJECT", Value: to.QuotaProject})
+	}
+	return cred.Kind, vars, nil
 }

@@ -22,12 +22,32 @@ import (
 // client asks the clouds. Proxies come from the environment, as everywhere.
 func (p *program) client() (*http.Client, error) {
 	roots, err := p.roots()
-	if err != nil || roots == nil {
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := p.certificates()
+	if err != nil || (roots == nil && certificates == nil) {
 		return http.DefaultClient, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, Certificates: certificates, MinVersion: tls.VersionTLS12}
 	return &http.Client{Transport: t}, nil
+}
+
+// certificates are what --client-cert presents; nil without one.
+func (p *program) certificates() ([]tls.Certificate, error) {
+	const op = "read the client certificate"
+	switch {
+	case p.certFile == "" && p.keyFile == "":
+		return nil, nil
+	case p.certFile == "" || p.keyFile == "":
+		return nil, misuse(op, "--client-cert and --client-key go together")
+	}
+	pair, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
+	if err != nil {
+		return nil, misuse(op, "%s with %s: %w", p.certFile, p.keyFile, err)
+	}
+	return []tls.Certificate{pair}, nil
 }
 
 // awsClient is the same for the AWS SDK, which insists on a client that it can add AWS_CA_BUNDLE to.

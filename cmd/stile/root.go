@@ -26,6 +26,8 @@ type program struct {
 	timeout time.Duration
 	caFile  string
 
+	certFile, keyFile string
+
 	allowExecutables bool
 }
 
@@ -52,7 +54,7 @@ func (p *program) root() *cobra.Command {
 
 On AWS, for Google Cloud:    stile token --provider projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER
 On Google Cloud, for AWS:    stile credential-process --role arn:aws:iam::ACCOUNT:role/NAME --region eu-west-1
-Anywhere:                    stile whoami
+In CI, Kubernetes, anywhere: name the crossing in a stile.yaml; stile whoami shows who the workload is here
 
 A crossing is where the workload's identity comes from and which identity it wants in the other cloud. Flags describe
 one, or a stile.yaml names several, or an external_account file or an AWS profile that you already have says the same.
@@ -72,6 +74,8 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.settle() }
 	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take, a `DURATION` such as 30s")
 	root.PersistentFlags().StringVar(&p.caFile, "ca-file", p.env("STILE_CA_FILE"), "trust the CA certificates of this PEM `FILE` as well [$STILE_CA_FILE]")
+	root.PersistentFlags().StringVar(&p.certFile, "client-cert", "", "present the client certificate of this PEM `FILE` to the clouds, for a target with mtls")
+	root.PersistentFlags().StringVar(&p.keyFile, "client-key", "", "the private key of --client-cert, a PEM `FILE`")
 	hideDefaults(root.PersistentFlags(), "ca-file")
 	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.whoamiCommand(),
 		p.configCommand(), p.versionCommand())

@@ -43,6 +43,7 @@ func oneLine(text string) string { return strings.Join(strings.Fields(text), " "
 // readClaims asks for a token as a crossing into AWS would, and keeps what a trust policy can compare.
 func (p *program) readClaims(ctx context.Context, audience string, id *identity) {
 	if id.err != nil {
+		p.warn("no Google identity here, so nothing to show for --audience")
 		return
 	}
 	here, err := p.metadata(config.FromGCP{})

@@ -40,7 +40,7 @@ func (e *Environment) CacheKey() stile.Key {
 
 // SubjectToken takes the variable's token and checks that it is for audience.
 func (e *Environment) SubjectToken(_ context.Context, audience string) (stile.SubjectToken, error) {
-	return e.subjectToken(audience, "set the variable "+e.Name, "have the token issued for that audience, or name in Audience what the far side allows")
+	return e.subjectToken(audience, "set the variable "+e.Name, "have the token issued for that audience, or say as the source's audience what the far side allows")
 }
 
 func (e *Environment) subjectToken(audience, setHint, audienceHint string) (stile.SubjectToken, error) {

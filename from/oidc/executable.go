@@ -116,7 +116,7 @@ func (e *Executable) SubjectToken(ctx context.Context, audience string) (stile.S
 func (e *Executable) proof(audience string) proof {
 	return proof{op: runExecutable, from: "what " + e.name() + " gave", audience: audience, skip: e.InsecureSkipAudience, now: now(e.Clock),
 		kinds: kinds{unreadable: stile.ErrTemporary, elsewhere: stile.ErrMisuse, expired: stile.ErrTemporary},
-		hint:  "the program is told the audience in GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE: have it ask for that, or name in Audience what the far side allows"}
+		hint:  "the program is told the audience in GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE: have it ask for that, or say as the source's audience what the far side allows"}
 }
 
 // name is the program without its arguments, which may hold secrets.

@@ -49,7 +49,7 @@ func (f *File) CacheKey() stile.Key {
 
 // SubjectToken reads the file and checks that its token is for audience.
 func (f *File) SubjectToken(_ context.Context, audience string) (stile.SubjectToken, error) {
-	return f.subjectToken(audience, "have the token issued for that audience, or name in Audience what the far side allows")
+	return f.subjectToken(audience, "have the token issued for that audience, or say as the source's audience what the far side allows")
 }
 
 func (f *File) subjectToken(audience, hint string) (stile.SubjectToken, error) {

@@ -112,11 +112,11 @@ func opaque(raw string) bool {
 func unreadableHint(raw string) string {
 	switch {
 	case strings.HasPrefix(raw, "{"):
-		return "this is JSON: name the member that holds the token in Field"
+		return "this is JSON: say as the source's field which member holds the token"
 	case strings.HasPrefix(raw, "\xef\xbb\xbf"), strings.HasPrefix(raw, "\xff\xfe"), strings.HasPrefix(raw, "\xfe\xff"):
 		return "write the token without a byte order mark, as plain ASCII"
 	case opaque(raw):
-		return "if the far side takes tokens that are no JWT, set InsecureSkipAudience"
+		return "use a token that is a JWT; only a program with the library can skip this check (InsecureSkipAudience)"
 	}
 	return ""
 }

@@ -69,7 +69,7 @@ func (u *URL) SubjectToken(ctx context.Context, audience string) (stile.SubjectT
 	}
 	p := proof{op: op, from: "what " + where.Host + " gave", audience: cmp.Or(u.Audience, audience), skip: u.InsecureSkipAudience,
 		typ: u.Type, now: now(u.Clock), kinds: kinds{unreadable: stile.ErrTemporary, elsewhere: stile.ErrMisuse, expired: stile.ErrTemporary},
-		hint: "ask for that audience in the URL, or name in Audience what the far side allows"}
+		hint: "ask for that audience in the URL, or say as the source's audience what the far side allows"}
 	if p.audience == "" {
 		return stile.SubjectToken{}, noAudience(op)
 	}

@@ -64,7 +64,7 @@ func TestURLAnswersThatAreNoToken(t *testing.T) {
 	}{
 		"empty":             {200, "", "", stile.ErrTemporary, "the token is empty"},
 		"HTML":              {200, "<html>hunter2</html>", "", stile.ErrTemporary, "no JWT"},
-		"JSON unannounced":  {200, `{"a":"hunter2"}`, "", stile.ErrTemporary, "in Field"},
+		"JSON unannounced":  {200, `{"a":"hunter2"}`, "", stile.ErrTemporary, "which member holds the token"},
 		"text, want JSON":   {200, "hunter2", "a", stile.ErrTemporary, "not a JSON object"},
 		"JSON without it":   {200, `{"b":"hunter2"}`, "a", stile.ErrTemporary, `without "a"`},
 		"another audience":  {200, token(map[string]any{"aud": "x"}), "", stile.ErrMisuse, "ask for that audience in the URL"},

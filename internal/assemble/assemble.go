@@ -27,6 +27,8 @@ type Surroundings struct {
 	AWSClient awsconfig.HTTPClient
 	// LinkLocal reaches Google's metadata server. Nil: a client that uses no proxy.
 	LinkLocal *http.Client
+	// ClientCertificate says that Client presents one, which targets with mtls need.
+	ClientCertificate bool
 	// AllowExecutables lets a description name a program to run.
 	AllowExecutables bool
 	// Root is the folder under which the files lie that a cluster or a container puts in fixed places. Empty: "/".

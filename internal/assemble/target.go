@@ -18,7 +18,7 @@ func (s Surroundings) Target(c config.Crossing) (stile.Target, error) {
 	case c.To.AWS != nil:
 		return s.role(c)
 	case c.To.GCP != nil:
-		return s.intoGoogle(*c.To.GCP), nil
+		return s.intoGoogle(*c.To.GCP)
 	case c.To.Token != nil:
 		return &totoken.Token{TokenAudience: c.To.Token.Audience}, nil
 	}
@@ -52,18 +52,21 @@ func webAudience(from config.From) string {
 	return ""
 }
 
-func (s Surroundings) intoGoogle(to config.ToGCP) stile.Target {
+func (s Surroundings) intoGoogle(to config.ToGCP) (stile.Target, error) {
+	if to.MTLS && !s.ClientCertificate {
+		return nil, misuse("read the Google Cloud target", "mtls needs a client certificate: name one with --client-cert and --client-key")
+	}
 	endpoints := togcp.Endpoints{STS: to.TokenURL, IAMCredentials: hostPart(to.ImpersonationURL), UniverseDomain: to.UniverseDomain, MTLS: to.MTLS}
 	if t := to.IDToken; t != nil {
 		return &togcp.IDToken{Provider: to.Provider, ServiceAccount: to.ServiceAccount, Delegates: to.Delegates,
-			TokenAudience: t.Audience, IncludeEmail: t.IncludeEmail, Endpoints: endpoints, Client: s.Client}
+			TokenAudience: t.Audience, IncludeEmail: t.IncludeEmail, Endpoints: endpoints, Client: s.Client}, nil
 	}
 	boundary := ""
 	if to.Boundary != nil {
 		boundary = to.Boundary.String()
 	}
 	return &togcp.AccessToken{Provider: to.Provider, UserProject: to.WorkforceUserProject, ServiceAccount: to.ServiceAccount, Delegates: to.Delegates,
-		Scopes: to.Scopes, Lifetime: to.Lifetime.Std(), Boundary: boundary, Endpoints: endpoints, Client: s.Client}
+		Scopes: to.Scopes, Lifetime: to.Lifetime.Std(), Boundary: boundary, Endpoints: endpoints, Client: s.Client}, nil
 }
 
 // hostPart cuts an impersonation URL down to what precedes the path.
