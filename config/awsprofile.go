@@ -19,10 +19,11 @@ type Input struct {
 	Data []byte
 }
 
-// ParseAWSProfile reads the crossing from Google Cloud that a profile of the AWS configuration names, from the config
+// ParseAWSProfile reads the crossing into AWS that a profile of the AWS configuration names, from the config
 // file, where its section is [profile NAME], and the credentials file, where it is [NAME] and wins. The profile's
 // role_arn becomes the target; region, role_session_name, duration_seconds, use_fips_endpoint and the endpoint_url for
-// STS are what the AWS SDKs mean by them; stile_audience is what the ID token is made out to. Other settings are left
+// STS are what the AWS SDKs mean by them. The token comes from web_identity_token_file, as the SDKs have it, and without
+// one from Google's metadata server; stile_audience is what the ID token is made out to. Other settings are left
 // alone. An empty profile is "default". The error is [Problems].
 //
 // Source of the keys: AWS SDKs and Tools Reference Guide, shared config and credentials files.
@@ -123,7 +124,7 @@ func shown(name string) string {
 }
 
 func (a awsFiles) crossing(n *node) Crossing {
-	from, to := new(FromGCP), new(ToAWS)
+	from, file, to := new(FromGCP), new(TokenFile), new(ToAWS)
 	a.otherSource(n)
 	a.mapping(n,
 		may("role_arn", a.text(&to.Role, shape.RoleARN)),
@@ -133,13 +134,16 @@ func (a awsFiles) crossing(n *node) Crossing {
 		may("use_fips_endpoint", a.truthText(&to.FIPS)),
 		may("stile_audience", a.text(&from.Audience, audience)),
 		may("external_id", a.idle("a web identity has no external id")),
-		may("web_identity_token_file", a.idle("the token comes from the metadata server")),
+		may("web_identity_token_file", a.text(&file.Path, filePath)),
 	)
 	if !n.has("role_arn") {
 		a.problem(n.at, "the profile names no role_arn: add the role to become")
 	}
 	a.endpoint(to, n)
 	a.samePartition(n, to.Role, to.Region)
+	if n.has("web_identity_token_file") {
+		return Crossing{From: From{OIDC: &FromOIDC{Audience: from.Audience, File: file}}, To: To{AWS: to}}
+	}
 	return Crossing{From: From{GCP: from}, To: To{AWS: to}}
 }
 

@@ -89,9 +89,8 @@ func TestParseAWSProfile(t *testing.T) {
 			To: To{AWS: &ToAWS{Role: "arn:aws:iam::111122223333:role/two"}},
 		},
 		"web": {
-			Name: "web", Origin: "config", From: From{GCP: &FromGCP{}},
-			To:       To{AWS: &ToAWS{Role: "arn:aws:iam::111122223333:role/web", FIPS: true}},
-			Warnings: []string{"config:25: web_identity_token_file has no effect: the token comes from the metadata server"},
+			Name: "web", Origin: "config", From: From{OIDC: &FromOIDC{File: &TokenFile{Path: "/var/run/token"}}},
+			To: To{AWS: &ToAWS{Role: "arn:aws:iam::111122223333:role/web", FIPS: true}},
 		},
 		"only-here": {
 			Name: "only-here", Origin: "credentials", From: From{GCP: &FromGCP{}},
