@@ -82,6 +82,29 @@ func SetAWSProfile(file []byte, kind AWSFile, profile string, settings []Setting
 	return e.bytes(), nil
 }
 
+// AWSProfileKeys lists what the section of the profile sets, in the order of the file; nothing where there is none. An
+// empty profile is "default". The error is [Problems].
+func AWSProfileKeys(file []byte, kind AWSFile, profile string) ([]string, error) {
+	profile = strings.Join(strings.Fields(profile), " ")
+	if profile == "" {
+		profile = "default"
+	}
+	if len(bytes.TrimSpace(bytes.TrimPrefix(file, []byte(byteOrderMark)))) == 0 {
+		return nil, nil
+	}
+	r := newReader(ForeignPolicy{})
+	sections := r.ini(kind.String(), file)
+	var keys []string
+	for _, name := range kind.section(profile) {
+		if s := sections[name]; s != nil {
+			for _, f := range s.body.fields {
+				keys = append(keys, f.key)
+			}
+		}
+	}
+	return keys, r.err()
+}
+
 const (
 	byteOrderMark = "\xef\xbb\xbf"
 	valueLimit    = 8192

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,6 +181,9 @@ func (p *program) setProfile(file, profile string, lines []config.Setting) error
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return misuse("write the profile", "%w", err)
 	}
+	if err := unshadowed(before, profile, lines); err != nil {
+		return err
+	}
 	after, err := config.SetAWSProfile(before, config.ConfigFile, profile, lines)
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		for _, problem := range problems {
@@ -193,6 +197,29 @@ func (p *program) setProfile(file, profile string, lines []config.Setting) error
 		return misuse("write the profile", "%w", err)
 	}
 	return replaceFile(file, after, keepMode)
+}
+
+// winners are the settings of a profile that some SDK believes before the one written: a profile that has one would
+// go on being who it was. Source: the resolvers of aws-sdk-go-v2 and botocore.
+var winners = map[string][]string{
+	"credential_process":      {"role_arn", "source_profile", "credential_source", "web_identity_token_file", "sso_session", "sso_start_url", "aws_access_key_id", "login_session"},
+	"web_identity_token_file": {"source_profile", "credential_source", "aws_access_key_id"},
+}
+
+// unshadowed refuses a profile in which the new settings would not count.
+func unshadowed(file []byte, profile string, lines []config.Setting) error {
+	keys, err := config.AWSProfileKeys(file, config.ConfigFile, profile)
+	if err != nil {
+		return nil //nolint:nilerr // SetAWSProfile reads the same and names the place
+	}
+	for _, line := range lines {
+		for _, key := range winners[line.Key] {
+			if slices.Contains(keys, key) {
+				return misuse("write the profile", "%s has %s already, which SDKs believe before %s: remove it, or name another profile with --profile", profile, key, line.Key)
+			}
+		}
+	}
+	return nil
 }
 
 // Who may read a file that replaces another. A new one is always its owner's alone.
