@@ -4,87 +4,18 @@ package labgcp
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/stile-project/stile/lab/strictjson"
 )
 
 // maxDepth bounds how far JSON nests. Nothing that is read here nests deeper than four.
 const maxDepth = 32
 
-// readObject reads text as one JSON object, refusing what two readers could take in two ways: a name that appears
-// twice, text that is not UTF-8, anything after the object. Numbers are json.Number. Its errors never quote the text.
-func readObject(text []byte) (map[string]any, error) {
-	if !utf8.Valid(text) {
-		return nil, errors.New("it is not valid UTF-8")
-	}
-	if !json.Valid(text) { // also settles that nothing follows
-		return nil, errors.New("it is not valid JSON")
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	value, err := readValue(d, 0)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("it is not a JSON object")
-	}
-	return object, nil
-}
-
-func readValue(d *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("it nests more than %d deep", maxDepth)
-	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch token {
-	case json.Delim('{'):
-		return readMembers(d, depth)
-	case json.Delim('['):
-		return readItems(d, depth)
-	}
-	return token, nil
-}
-
-func readMembers(d *json.Decoder, depth int) (any, error) {
-	object := map[string]any{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := token.(string)
-		if _, twice := object[name]; twice {
-			return nil, errors.New("a name appears twice in it")
-		}
-		if object[name], err = readValue(d, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := d.Token()
-	return object, err
-}
-
-func readItems(d *json.Decoder, depth int) (any, error) {
-	items := []any{}
-	for d.More() {
-		item, err := readValue(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, item)
-	}
-	_, err := d.Token()
-	return items, err
-}
+func readObject(text []byte) (map[string]any, error) { return strictjson.Object(text, maxDepth) }
 
 // fields are the members a request may have, each with where its value goes: a *string, *bool or *[]string.
 type fields map[string]any
