@@ -207,6 +207,7 @@ func TestWebIdentityTokenRefusals(t *testing.T) {
 			"InvalidIdentityToken", "Token too old: 900"},
 		"iat ahead":           {claim("iat", ago(-time.Hour)), "InvalidIdentityToken", "not yet valid"},
 		"nbf ahead":           {claim("nbf", ago(-time.Hour)), "InvalidIdentityToken", "not yet valid"},
+		"nbf 6 min ahead":     {claim("nbf", ago(-6*time.Minute)), "InvalidIdentityToken", "not yet valid"},
 		"exp a fraction":      {claim("exp", json.Number("1999999999.5")), "InvalidIdentityToken", notJWT},
 		"exp a string":        {claim("exp", "1999999999"), "InvalidIdentityToken", notJWT},
 		"iat a fraction":      {claim("iat", json.Number("1795316645.25")), "InvalidIdentityToken", notJWT},

@@ -5,6 +5,7 @@ package togcp_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -397,6 +398,26 @@ func TestEchoedSecretsStayOut(t *testing.T) {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("the error repeats what was sent: %v", err)
 				}
+			}
+		})
+	}
+}
+
+// TestIDTokenForAnotherAudienceIsNotHandedOut has Google mix tokens up: what was asked for one service must not reach
+// another by way of us.
+func TestIDTokenForAnotherAudienceIsNotHandedOut(t *testing.T) {
+	t.Parallel()
+	exp := time.Now().Add(time.Hour).Unix()
+	for name, aud := range map[string]string{"another": `"https://b.example"`, "two": `["https://a.example","https://b.example"]`, "none": `[]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := set(t)
+			claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"aud":%s,"exp":%d,"iat":1,"iss":"https://accounts.google.com","sub":"1"}`, aud, exp))
+			s.World.Faults.Add(lab.Fault{Host: "iamcredentials.googleapis.com", Status: http.StatusOK, Body: `{"token":"eyJhbGciOiJSUzI1NiJ9.` + claims + `.c2ln"}`})
+			target := &togcp.IDToken{Provider: stage.Provider, ServiceAccount: stage.Reader, TokenAudience: "https://a.example", Client: s.client()}
+			cred, err := stile.Cross(s.source(stage.Role, nil), target).Credential(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "aud") {
+				t.Errorf("got %v, %v, want a refusal that names the audience", cred, err)
 			}
 		})
 	}
