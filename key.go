@@ -3,6 +3,8 @@
 package stile
 
 import (
+	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -38,18 +40,31 @@ func (k Key) IsZero() bool { return k == Key{} }
 // Keyed is what a [Source] or [Target] adds to let equal crossings share one kept credential. Without it every
 // crossing built from that value has a key of its own.
 type Keyed interface {
-	// CacheKey covers every field that can change the outcome. An implementation that cannot tell returns the zero
-	// Key, which shares with nobody.
+	// CacheKey covers every field that can change the outcome, and what the surroundings decide: variables, and the
+	// contents of files, less what changes while the identity stays. One user's processes on one machine share what is
+	// kept by it. An implementation that cannot tell returns the zero Key, which shares with nobody.
 	CacheKey() Key
 }
 
+// Identified is what a [Source] adds to let machines share one kept credential.
+type Identified interface {
+	// Identity proves whom the source speaks for, and names it: equal on two machines only if no cloud could tell the
+	// one from the other. With role, what only tells one session of an AWS role from the next is left out. Proving may
+	// ask the workload's own cloud. It fails with [ErrMisuse] where the proof cannot be read.
+	Identity(ctx context.Context, audience string, role bool) (Key, error)
+}
+
+// process tells what is unkeyed here from what is unkeyed in every other process.
+var process = rand.Text()
+
 var unkeyed atomic.Uint64
 
-func keyOf(v any) string {
+// keyOf also says whether v told its key itself.
+func keyOf(v any) (key string, told bool) {
 	if keyed, ok := v.(Keyed); ok {
 		if k := keyed.CacheKey(); !k.IsZero() {
-			return k.String()
+			return k.String(), true
 		}
 	}
-	return "unkeyed " + strconv.FormatUint(unkeyed.Add(1), 10)
+	return "unkeyed " + process + " " + strconv.FormatUint(unkeyed.Add(1), 10), false
 }

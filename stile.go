@@ -120,11 +120,14 @@ type Crossing struct {
 	source Source
 	target Target
 	key    Key
+	keyed  bool
 }
 
 // Cross joins a source to a target. A nil source or target is reported by the first use.
 func Cross(source Source, target Target) Crossing {
-	return Crossing{source: source, target: target, key: NewKey("crossing", keyOf(source), keyOf(target))}
+	from, told := keyOf(source)
+	to, toldToo := keyOf(target)
+	return Crossing{source: source, target: target, key: NewKey("crossing", from, to), keyed: told && toldToo}
 }
 
 // Credential makes one exchange and keeps nothing: every call costs the round trips. Package keep holds the result.
@@ -148,3 +151,23 @@ func (c Crossing) Credential(ctx context.Context) (Credential, error) {
 
 // Key identifies everything that decides what [Crossing.Credential] returns.
 func (c Crossing) Key() Key { return c.key }
+
+// Keyed reports whether source and target told their keys. If not, Key is this one value's alone.
+func (c Crossing) Keyed() bool { return c.keyed }
+
+// Identity is the key of whom the source proves to be, and of the target: equal on two machines only if either could
+// have made the other's exchange. With role, sessions of one AWS role are one. It fails with [ErrMisuse] for a source
+// that is not [Identified], or a target that is not [Keyed].
+func (c Crossing) Identity(ctx context.Context, role bool) (Key, error) {
+	source, ok := c.source.(Identified)
+	target, keyed := c.target.(Keyed)
+	if !ok || !keyed || target.CacheKey().IsZero() {
+		return Key{}, &Error{Op: "prove the identity", Hint: "keep this crossing in memory or in a file",
+			Err: fmt.Errorf("%w: this crossing cannot tell whom it speaks for, so its credential cannot be shared between machines", ErrMisuse)}
+	}
+	proven, err := source.Identity(ctx, c.target.Audience(), role)
+	if err != nil {
+		return Key{}, err
+	}
+	return NewKey("identity", proven.String(), target.CacheKey().String()), nil
+}
