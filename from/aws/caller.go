@@ -48,9 +48,11 @@ type Caller struct {
 	FIPS bool
 	// Clock tells the time for the date header and the signature. Nil: time.Now.
 	Clock func() time.Time
-	// ID tells this identity from every other that the process uses, so that equal crossings can share a kept
-	// credential. Empty: nothing is shared.
+	// ID tells this identity from every other that this user's processes on this machine use, so that equal crossings
+	// can share a kept credential. Empty: nothing is shared.
 	ID string
+	// Client is what [Caller.Identity] asks AWS with, and nothing else. Nil: http.DefaultClient, for ten seconds at most.
+	Client *http.Client
 }
 
 // FixedRegion is a Region that is known beforehand.
@@ -70,8 +72,7 @@ func (c *Caller) CacheKey() stile.Key {
 func (c *Caller) SubjectToken(ctx context.Context, audience string) (stile.SubjectToken, error) {
 	const op = "sign a GetCallerIdentity request"
 	if c.Credentials == nil || c.Region == nil {
-		return stile.SubjectToken{}, &stile.Error{Op: op, Hint: "fill in Credentials and Region, or take the Caller from awschain.Find",
-			Err: fmt.Errorf("%w: the Caller has no Credentials or no Region", stile.ErrMisuse)}
+		return stile.SubjectToken{}, unset(op)
 	}
 	if audience == "" {
 		// An unbound request could be replayed at any provider that trusts this account.

@@ -48,7 +48,7 @@ type WebIdentityToken struct {
 	Tags map[string]string
 	// Clock dates the signature. Nil: time.Now.
 	Clock func() time.Time
-	// ID tells this identity from every other that the process uses, as [Caller.ID] does.
+	// ID tells this identity from every other, as [Caller.ID] does.
 	ID string
 
 	Endpoint string       // replaces the STS endpoint, as AWS_ENDPOINT_URL_STS does; empty: by Region
