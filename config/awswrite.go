@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -110,12 +109,11 @@ const (
 	valueLimit    = 8192
 )
 
-var (
-	settingKey = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
-	newProfile = regexp.MustCompile(`^[A-Za-z0-9_/.%@:+-]{1,128}$`)
+var settingShapes = map[string]shape.Shape{"role_arn": shape.RoleARN, "region": shape.Region, "role_session_name": shape.SessionName}
 
-	settingShapes = map[string]shape.Shape{"role_arn": shape.RoleARN, "region": shape.Region, "role_session_name": shape.SessionName}
-)
+func isSettingKey(s string) bool { return shape.Only(s, 1, 64, "a-z0-9_") && shape.Begins(s, "a-z") }
+
+func isNewProfile(s string) bool { return shape.Only(s, 1, 128, "A-Za-z0-9_/.%@:+-") }
 
 func checkSettings(profile string, settings []Setting) error {
 	if _, err := profileName(profile); err != nil {
@@ -123,7 +121,7 @@ func checkSettings(profile string, settings []Setting) error {
 	}
 	seen := make(map[string]bool)
 	for _, s := range settings {
-		if !settingKey.MatchString(s.Key) {
+		if !isSettingKey(s.Key) {
 			return fmt.Errorf("%w: the key of a setting: want lower-case letters, digits and _", stile.ErrMisuse)
 		}
 		if seen[s.Key] {
@@ -241,7 +239,7 @@ func (e *editor) find(names []string) (header, after int) {
 
 // add writes a new section at the file's end.
 func (e *editor) add(name string, settings []Setting) {
-	if profile := strings.TrimPrefix(name, "profile "); !newProfile.MatchString(profile) {
+	if profile := strings.TrimPrefix(name, "profile "); !isNewProfile(profile) {
 		e.problem(position{file: e.name}, "a new profile's name: want letters, digits and _/.%%@:+-, which every program reads")
 		return
 	}

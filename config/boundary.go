@@ -6,8 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"strings"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // A Boundary is a Credential Access Boundary as Google documents it: the most that an access token can do in Cloud
@@ -119,20 +120,15 @@ func (r *reader) boundaryCondition(n *node) *BoundaryCondition {
 	return c
 }
 
-var (
-	bucketResource = regexp.MustCompile(`^//storage\.googleapis\.com/projects/_/buckets/[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
-	rolePermission = regexp.MustCompile(`^inRole:(?:(?:projects|organizations)/[a-z0-9:.-]{1,64}/)?roles/[A-Za-z0-9._]{1,128}$`)
-)
-
 func boundedBucket(s string) (string, error) {
-	if !bucketResource.MatchString(s) {
+	if !shape.IsBoundedBucket(s) {
 		return "", errors.New("want //storage.googleapis.com/projects/_/buckets/BUCKET: boundaries exist for Cloud Storage only")
 	}
 	return s, nil
 }
 
 func boundedRole(s string) (string, error) {
-	if !rolePermission.MatchString(s) {
+	if !shape.IsBoundedRole(s) {
 		return "", errors.New("want a role, such as inRole:roles/storage.objectViewer")
 	}
 	return s, nil

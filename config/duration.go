@@ -4,9 +4,10 @@ package config
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // A Duration is a time span in whole seconds, written as Go writes durations: "1h", "45m", "1h30m".
@@ -30,15 +31,29 @@ func (d Duration) String() string {
 // MarshalText writes what UnmarshalText reads.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-var plainDuration = regexp.MustCompile(`^(?:[0-9]{1,9}(?:\.[0-9]{1,9})?[hms])+$`)
-
 // UnmarshalText reads a duration of whole seconds in h, m and s, without a sign.
 func (d *Duration) UnmarshalText(text []byte) error {
 	const want = `want a duration in whole seconds, such as "1h" or "45m"`
 	v, err := time.ParseDuration(string(text))
-	if err != nil || !plainDuration.Match(text) || v%time.Second != 0 {
+	if err != nil || !isPlain(string(text)) || v%time.Second != 0 {
 		return errors.New(want)
 	}
 	*d = Duration(v)
 	return nil
+}
+
+// isPlain wants numbers, each with its unit, without signs and without what time.ParseDuration takes beside them.
+func isPlain(s string) bool {
+	for more := true; more; more = s != "" {
+		i := strings.IndexAny(s, "hms")
+		if i < 0 {
+			return false
+		}
+		whole, fraction, dotted := strings.Cut(s[:i], ".")
+		if !shape.Only(whole, 1, 9, "0-9") || dotted && !shape.Only(fraction, 1, 9, "0-9") {
+			return false
+		}
+		s = s[i+1:]
+	}
+	return true
 }

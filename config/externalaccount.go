@@ -5,7 +5,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -309,20 +308,22 @@ func (r *reader) commandLine(n *node) []string {
 	return words
 }
 
-var environmentID = regexp.MustCompile(`^aws[0-9]{1,4}$`)
+// isEnvironmentID takes the versions to come as well.
+func isEnvironmentID(s string) bool {
+	version, ok := strings.CutPrefix(s, "aws")
+	return ok && shape.Only(version, 1, 4, "0-9")
+}
 
 func (r *reader) environment(n *node) {
 	s, ok := r.textOf(n)
 	switch {
 	case !ok || s == "aws1":
-	case environmentID.MatchString(s):
+	case isEnvironmentID(s):
 		r.problem(n.at, "environment_id: the version of this AWS source is not known: want aws1, or use a newer stile")
 	default:
 		r.problem(n.at, "environment_id: want aws1")
 	}
 }
-
-var impersonationPath = regexp.MustCompile(`^/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken$`)
 
 // impersonated cuts the service account out of the impersonation URL and checks what hangs on it.
 func (r *reader) impersonated(to *ToGCP, root *node) {
@@ -338,17 +339,23 @@ func (r *reader) impersonated(to *ToGCP, root *node) {
 	if err != nil { // it has been checked before
 		return
 	}
-	m := impersonationPath.FindStringSubmatch(u.Path)
-	if m == nil {
+	account, ok := accountInPath(u.Path)
+	if !ok {
 		r.problem(f.value.at, "%s: want the path /v1/projects/-/serviceAccounts/EMAIL:generateAccessToken", f.key)
 		return
 	}
-	email, err := shape.ServiceAccount(m[1])
+	email, err := shape.ServiceAccount(account)
 	if err != nil {
 		r.problem(f.value.at, "%s: the service account in it: %v", f.key, err)
 		return
 	}
 	to.ServiceAccount = email
+}
+
+func accountInPath(path string) (account string, ok bool) {
+	rest, begins := strings.CutPrefix(path, "/v1/projects/-/serviceAccounts/")
+	account, ends := strings.CutSuffix(rest, ":generateAccessToken")
+	return account, begins && ends && account != "" && !strings.ContainsAny(account, "/:")
 }
 
 // isMTLS reports whether a URL of Google's leads to the hosts that take a client certificate.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -47,16 +46,20 @@ func (p ForeignPolicy) universe(s string) (string, error) {
 	if s == googleUniverse || slices.Contains(p.AllowHosts, s) {
 		return s, nil
 	}
-	if len(s) > 253 || !domainName.MatchString(s) {
+	if len(s) > 253 || !isDomain(s) {
 		return "", errors.New("want a domain such as googleapis.com")
 	}
 	return "", fmt.Errorf("%s is not %s: allow that host by name if you trust it", s, googleUniverse)
 }
 
-var (
-	hostName   = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
-	domainName = regexp.MustCompile(`^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+$`)
-)
+func isHostName(s string) bool { return shape.Only(s, 1, 253, "A-Za-z0-9.-") }
+
+func isLabel(s string) bool { return shape.Name(s, 1, 63, "a-z0-9-") }
+
+func isDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	return len(labels) > 1 && !slices.ContainsFunc(labels, func(l string) bool { return !shape.Only(l, 1, 63, "a-z0-9-") })
+}
 
 // webURL reads a URL of https or http without the parts that hide where it leads.
 func webURL(s string) (*url.URL, error) {
@@ -77,7 +80,7 @@ func webURL(s string) (*url.URL, error) {
 		if _, err := netip.ParseAddr(u.Hostname()); err != nil {
 			return nil, errors.New("the host is no address")
 		}
-	case !hostName.MatchString(u.Hostname()):
+	case !isHostName(u.Hostname()):
 		return nil, errors.New("the host holds characters that no host name has")
 	}
 	return u, nil
@@ -118,8 +121,6 @@ func (p ForeignPolicy) google(service, universe string) shape.Shape {
 	}
 }
 
-var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // isGoogle knows the host forms of a Google API: SERVICE, its mtls form, its regional and its private ones. Any other
 // name under googleapis.com may serve what a stranger put there, as storage.googleapis.com does.
 // Source: AIP-4117 and the URL patterns that Google's libraries have checked.
@@ -129,7 +130,7 @@ func isGoogle(host, service, universe string) bool {
 		return false
 	}
 	parts := strings.Split(strings.TrimSuffix(name, ".mtls"), ".")
-	if slices.ContainsFunc(parts, func(part string) bool { return !label.MatchString(part) }) {
+	if slices.ContainsFunc(parts, func(part string) bool { return !isLabel(part) }) {
 		return false
 	}
 	switch len(parts) {
@@ -206,7 +207,8 @@ func verificationURL(s string) (string, error) {
 	return s, nil
 }
 
-var stsHost = regexp.MustCompile(`^sts(?:-fips)?\.([a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2})\.(amazonaws\.com|amazonaws\.com\.cn|api\.aws|api\.amazonwebservices\.com\.cn|amazonaws\.eu)$`)
+// stsDomains are what follows the region.
+var stsDomains = []string{"amazonaws.com", "amazonaws.com.cn", "api.aws", "api.amazonwebservices.com.cn", "amazonaws.eu"}
 
 // isSTS knows the global host of STS and the regional ones, with their FIPS and dual-stack forms.
 // Source: AWS General Reference, STS endpoints.
@@ -214,13 +216,24 @@ func isSTS(host string) bool {
 	if host == "sts.amazonaws.com" {
 		return true
 	}
-	m := stsHost.FindStringSubmatch(host)
-	if m == nil {
-		return false
-	}
-	return strings.HasSuffix(m[2], ".cn") == (partitionOf(m[1]) == "aws-cn") && (m[2] == "amazonaws.eu") == (partitionOf(m[1]) == "aws-eusc")
+	region, domain, ok := regionalSTS(host)
+	return ok && strings.HasSuffix(domain, ".cn") == (partitionOf(region) == "aws-cn") && (domain == "amazonaws.eu") == (partitionOf(region) == "aws-eusc")
 }
 
-var vpcHost = regexp.MustCompile(`^vpce-[a-z0-9-]{1,60}\.sts\.[a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}\.vpce\.amazonaws\.com(?:\.cn)?$`)
+func regionalSTS(host string) (region, domain string, ok bool) {
+	service, rest, _ := strings.Cut(host, ".")
+	region, domain, _ = strings.Cut(rest, ".")
+	_, err := shape.Region(region)
+	return region, domain, err == nil && (service == "sts" || service == "sts-fips") && slices.Contains(stsDomains, domain)
+}
 
-func isPrivateSTS(host string) bool { return vpcHost.MatchString(host) }
+// isPrivateSTS knows the name of a VPC endpoint: vpce-ID.sts.REGION.vpce.amazonaws.com.
+func isPrivateSTS(host string) bool {
+	parts := strings.SplitN(host, ".", 4)
+	if len(parts) != 4 || parts[1] != "sts" || parts[3] != "vpce.amazonaws.com" && parts[3] != "vpce.amazonaws.com.cn" {
+		return false
+	}
+	id, ok := strings.CutPrefix(parts[0], "vpce-")
+	_, err := shape.Region(parts[2])
+	return ok && err == nil && shape.Only(id, 1, 60, "a-z0-9-")
+}

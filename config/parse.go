@@ -3,13 +3,16 @@
 package config
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stile-project/stile/internal/shape"
 )
 
-var crossingName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+func isCrossingName(s string) bool {
+	return shape.Only(s, 1, 64, "A-Za-z0-9._-") && shape.Begins(s, "A-Za-z0-9")
+}
 
 // Limits of the clouds. Sources: AWS STS API, DurationSeconds, PolicyArns and Tags; IAM User Guide, role chaining; IAM
 // Credentials API, lifetime; AIP-4117, timeout_millis; Kubernetes API, TokenRequest.
@@ -90,7 +93,7 @@ func (r *reader) crossings(f *File, n *node) {
 			continue
 		}
 		first[c.key] = c.at
-		if !crossingName.MatchString(c.key) {
+		if !isCrossingName(c.key) {
 			r.problem(c.at, "the name of a crossing: want at most 64 letters, digits and ._- beginning with a letter or digit")
 			continue
 		}

@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // A Problem is one thing wrong in a file, and what mends it. It wraps [stile.ErrMisuse] and quotes no value.
@@ -82,11 +82,9 @@ func shownName(name string) string {
 	}, name)
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,39}$`)
-
 // shownKey quotes a key that reads like one, and not whatever stands before a colon in a file of another kind.
 func shownKey(key string) string {
-	if plainKey.MatchString(key) {
+	if shape.Only(key, 1, 40, "A-Za-z_-") && shape.Begins(key, "A-Za-z") {
 		return fmt.Sprintf(" %q", key)
 	}
 	return ""

@@ -5,7 +5,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -14,10 +13,8 @@ import (
 	"github.com/stile-project/stile/internal/shape"
 )
 
-var profilePattern = regexp.MustCompile(`^[^\x00-\x1f\x7f\[\]]{1,128}$`)
-
 func profileName(s string) (string, error) {
-	if !profilePattern.MatchString(s) {
+	if s == "" || utf8.RuneCountInString(s) > 128 || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '[' || c == ']' }) {
 		return "", errors.New("want the name of a profile, at most 128 characters, without brackets")
 	}
 	return s, nil
@@ -98,31 +95,54 @@ func memberName(s string) (string, error) {
 	return s, nil
 }
 
-func pattern(p, want string) shape.Shape {
-	re := regexp.MustCompile(`^(?:` + p + `)$`)
-	return func(s string) (string, error) {
-		if !re.MatchString(s) {
-			return "", errors.New(want)
-		}
-		return s, nil
+func variable(s string) (string, error) {
+	if !shape.Only(s, 1, 128, "A-Za-z0-9_") || !shape.Begins(s, "A-Za-z_") {
+		return "", errors.New("want the name of an environment variable")
 	}
+	return s, nil
 }
 
-var (
-	variable   = pattern(`[A-Za-z_][A-Za-z0-9_]{0,127}`, "want the name of an environment variable")
-	namespace  = pattern(`[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?`, "want the name of a Kubernetes namespace")
-	objectName = pattern(`[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?`, "want the name of a Kubernetes service account")
+func namespace(s string) (string, error) {
+	if !shape.Name(s, 1, 63, "a-z0-9-") {
+		return "", errors.New("want the name of a Kubernetes namespace")
+	}
+	return s, nil
+}
 
-	// Source: SPIFFE Workload Endpoint, section 4.
-	workloadSocket = pattern(`unix:///[\x21-\x7e]{1,200}|tcp://(?:[0-9.]{7,15}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}`, "want unix:///PATH or tcp://ADDRESS:PORT")
-)
+func objectName(s string) (string, error) {
+	if !shape.Name(s, 1, 253, "a-z0-9.-") {
+		return "", errors.New("want the name of a Kubernetes service account")
+	}
+	return s, nil
+}
 
-// What a session tag may hold. Source: AWS STS API, Tag.
-var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+// workloadSocket is where the SPIFFE Workload API answers. Source: SPIFFE Workload Endpoint, section 4.
+func workloadSocket(s string) (string, error) {
+	path, unix := strings.CutPrefix(s, "unix:///")
+	address, tcp := strings.CutPrefix(s, "tcp://")
+	if unix && shape.Only(path, 1, 200, "!-~") || tcp && isAddressPort(address) {
+		return s, nil
+	}
+	return "", errors.New("want unix:///PATH or tcp://ADDRESS:PORT")
+}
+
+// isAddressPort wants the letters of an address, in brackets where it is one of IPv6, and a port.
+func isAddressPort(s string) bool {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || !shape.Only(s[i+1:], 1, 5, "0-9") {
+		return false
+	}
+	host := s[:i]
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		return ok && shape.Only(inner, 2, 39, "0-9a-f:")
+	}
+	return shape.Only(host, 7, 15, "0-9.")
+}
 
 func tagKey(s string) (string, error) {
 	switch {
-	case s == "" || utf8.RuneCountInString(s) > 128 || !tagPattern.MatchString(s):
+	case !shape.IsTag(s, 1, 128):
 		return "", errors.New("want keys of 1 to 128 letters, digits, spaces and _.:/=+-@")
 	case strings.HasPrefix(strings.ToLower(s), "aws:"):
 		return "", errors.New("keys that begin with aws: are Amazon's own")
@@ -131,7 +151,7 @@ func tagKey(s string) (string, error) {
 }
 
 func tagValue(s string) (string, error) {
-	if utf8.RuneCountInString(s) > 256 || !tagPattern.MatchString(s) {
+	if !shape.IsTag(s, 0, 256) {
 		return "", errors.New("want values of at most 256 letters, digits, spaces and _.:/=+-@")
 	}
 	return s, nil
@@ -148,13 +168,11 @@ func sourceIdentity(s string) (string, error) {
 	return s, nil
 }
 
-var headerPattern = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")
-
 // headerName keeps a name from changing where the request goes. Source: RFC 9110, section 5.6.2.
 func headerName(s string) error {
 	own := []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer"}
 	switch {
-	case !headerPattern.MatchString(s):
+	case !shape.Only(s, 1, 100, "A-Za-z0-9!#$%&'*+.^_`|~-"):
 		return errors.New("want the letters of a header's name")
 	case slices.ContainsFunc(own, func(o string) bool { return strings.EqualFold(o, s) }):
 		return errors.New("the request sets this header itself")

@@ -5,7 +5,8 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
+	"slices"
+	"strings"
 )
 
 // A Kind is what a file is, as far as its first look tells.
@@ -56,12 +57,6 @@ func (k Kind) String() string {
 	return "a file of an unknown kind"
 }
 
-var (
-	stileKey   = regexp.MustCompile(`(?m)^(?:version|crossings)[ \t]*:`)
-	awsSection = regexp.MustCompile(`(?m)^[ \t]*\[[ \t]*(?:profile[ \t]+\S.*|default|sso-session[ \t]+\S.*|services[ \t]+\S.*)\][ \t]*\r?$`)
-	awsKey     = regexp.MustCompile(`(?mi)^[ \t]*aws_access_key_id[ \t]*=`)
-)
-
 // Sniff tells what a file is, so that an error can say what was given instead of what was wanted. It believes the file
 // and checks nothing.
 func Sniff(data []byte) Kind {
@@ -71,12 +66,50 @@ func Sniff(data []byte) Kind {
 		return sniffJSON(data)
 	case bytes.HasPrefix(data, []byte("-----BEGIN ")):
 		return KindPEM
-	case awsSection.Match(data), awsKey.Match(data):
+	case anyLine(data, isAWSLine):
 		return KindAWSProfiles
-	case stileKey.Match(data):
+	case anyLine(data, isStileLine):
 		return KindStile
 	}
 	return KindUnknown
+}
+
+func anyLine(data []byte, is func(line string) bool) bool {
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		if is(string(line)) {
+			return true
+		}
+	}
+	return false
+}
+
+const blank = " \t"
+
+// isStileLine wants a key of a stile.yaml where a line begins.
+func isStileLine(line string) bool {
+	key, _, found := strings.Cut(line, ":")
+	key = strings.TrimRight(key, blank)
+	return found && (key == "version" || key == "crossings")
+}
+
+// isAWSLine wants the header of a section as the AWS programs know them, or an access key.
+func isAWSLine(line string) bool {
+	key, _, found := strings.Cut(line, "=")
+	if found && strings.EqualFold(strings.Trim(key, blank), "aws_access_key_id") {
+		return true
+	}
+	rest, begins := strings.CutPrefix(strings.TrimLeft(line, blank), "[")
+	rest, ends := strings.CutSuffix(strings.TrimRight(strings.TrimSuffix(rest, "\r"), blank), "]")
+	rest = strings.TrimLeft(rest, blank)
+	if !begins || !ends || rest == "default" {
+		return begins && ends
+	}
+	i := strings.IndexAny(rest, blank)
+	if i < 0 || !slices.Contains([]string{"profile", "sso-session", "services"}, rest[:i]) {
+		return false
+	}
+	name := strings.TrimLeft(rest[i:], blank)
+	return name != "" && !strings.ContainsAny(name[:1], "\f\r")
 }
 
 func sniffJSON(data []byte) Kind {

@@ -5,32 +5,122 @@ package shape
 import (
 	"encoding/json"
 	"errors"
-	"regexp"
+	"strings"
 )
 
-// The shapes of AWS names. Partitions beside the three public ones are spelt aws-iso…, aws-eusc.
-var (
-	// RoleARN is an IAM role's, with its path.
-	RoleARN = matching(`arn:aws(?:-[a-z]{1,8}){0,3}:iam::[0-9]{12}:role/(?:[\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,64}`,
-		"want arn:PARTITION:iam::ACCOUNT:role/NAME with the 12 digits of the account")
-	// PolicyARN is a managed policy's, of an account or of Amazon's own.
-	PolicyARN = matching(`arn:aws(?:-[a-z]{1,8}){0,3}:iam::(?:[0-9]{12}|aws):policy/(?:[\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,128}`,
-		"want arn:PARTITION:iam::ACCOUNT:policy/NAME, with aws for the account of a policy of Amazon's own")
-	// SessionName is a RoleSessionName.
-	SessionName = matching(`[\w+=,.@-]{2,64}`, "want 2 to 64 letters, digits and _+=,.@-")
-	// ExternalID is what sts:ExternalId compares.
-	ExternalID = atMost(1224, matching(`[\w+=,.@:/-]{2,}`, "want 2 to 1224 letters, digits and _+=,.@:/-"))
+// word is what the names of roles, policies and sessions are made of.
+const word = "A-Za-z0-9_+=,.@-"
 
-	regionName = matching(`[a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}`, "want a region such as eu-west-1")
-	zoneName   = regexp.MustCompile(`^[a-z]{2,5}(?:-[a-z]{1,12}){1,3}-[0-9]{1,2}(?:-[a-z]{3}-[0-9])?[a-z]$`)
-)
+// RoleARN is an IAM role's, with its path.
+func RoleARN(s string) (string, error) {
+	account, name := iamARN(s, "role/")
+	if !isAccount(account) || !Only(name, 1, 64, word) {
+		return "", errors.New("want arn:PARTITION:iam::ACCOUNT:role/NAME with the 12 digits of the account")
+	}
+	return s, nil
+}
+
+// PolicyARN is a managed policy's, of an account or of Amazon's own.
+func PolicyARN(s string) (string, error) {
+	account, name := iamARN(s, "policy/")
+	if !isAccount(account) && account != "aws" || !Only(name, 1, 128, word) {
+		return "", errors.New("want arn:PARTITION:iam::ACCOUNT:policy/NAME, with aws for the account of a policy of Amazon's own")
+	}
+	return s, nil
+}
+
+// iamARN takes account and name out of an ARN of IAM. The name is empty where s is no such ARN.
+func iamARN(s, kind string) (account, name string) {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || !isPartition(parts[1]) || parts[2] != "iam" || parts[3] != "" {
+		return "", ""
+	}
+	name, ok := strings.CutPrefix(parts[5], kind)
+	if !ok {
+		return "", ""
+	}
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		if !Only(name[:i], 1, 510, "!-~") {
+			return "", ""
+		}
+		name = name[i+1:]
+	}
+	return parts[4], name
+}
+
+// isPartition takes those beside the three public ones too, which are spelt aws-iso…, aws-eusc.
+func isPartition(s string) bool {
+	parts := strings.Split(s, "-")
+	if parts[0] != "aws" || len(parts) > 4 {
+		return false
+	}
+	for _, part := range parts[1:] {
+		if !Only(part, 1, 8, "a-z") {
+			return false
+		}
+	}
+	return true
+}
+
+func isAccount(s string) bool { return Only(s, 12, 12, "0-9") }
+
+// SessionName is a RoleSessionName.
+func SessionName(s string) (string, error) {
+	if !Only(s, 2, 64, word) {
+		return "", errors.New("want 2 to 64 letters, digits and _+=,.@-")
+	}
+	return s, nil
+}
+
+// ExternalID is what sts:ExternalId compares.
+func ExternalID(s string) (string, error) {
+	switch {
+	case len(s) > 1224:
+		return "", errors.New("want at most 1224 characters")
+	case !Only(s, 2, 1224, ":/"+word):
+		return "", errors.New("want 2 to 1224 letters, digits and _+=,.@:/-")
+	}
+	return s, nil
+}
 
 // Region is an AWS region's name, and not a zone's.
 func Region(s string) (string, error) {
-	if zoneName.MatchString(s) {
+	switch {
+	case isZone(s):
 		return "", errors.New("this is an availability zone: name its region, such as eu-west-1")
+	case !isRegion(s):
+		return "", errors.New("want a region such as eu-west-1")
 	}
-	return regionName(s)
+	return s, nil
+}
+
+// isRegion wants two to four words of letters and then a number: eu-west-1, us-gov-west-1.
+func isRegion(s string) bool {
+	parts := strings.Split(s, "-")
+	last := len(parts) - 1
+	if last < 2 || last > 4 || !Only(parts[0], 2, 5, "a-z") || !Only(parts[last], 1, 2, "0-9") {
+		return false
+	}
+	for _, part := range parts[1:last] {
+		if !Only(part, 1, 12, "a-z") {
+			return false
+		}
+	}
+	return true
+}
+
+// isZone wants a region and a letter, eu-west-1a, or a local zone's city between them, us-west-2-lax-1a.
+func isZone(s string) bool {
+	before := len(s) - 1
+	if before < 0 || !within(s[before], "a-z") {
+		return false
+	}
+	if isRegion(s[:before]) {
+		return true
+	}
+	city := before - len("-lax-1")
+	return city > 0 && s[city] == '-' && Only(s[city+1:city+4], 3, 3, "a-z") && s[city+4] == '-' &&
+		within(s[city+5], "0-9") && isRegion(s[:city])
 }
 
 // SessionPolicy takes a JSON object of at most 2048 characters.

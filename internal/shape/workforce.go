@@ -4,15 +4,7 @@ package shape
 
 import (
 	"errors"
-	"regexp"
 	"strings"
-)
-
-var (
-	workforceName = regexp.MustCompile(`^locations/([^/]+)/workforcePools/([^/]+)/providers/([^/]+)$`)
-	workforcePool = regexp.MustCompile(`^[a-z][a-z0-9-]{4,61}[a-z0-9]$`)
-	location      = regexp.MustCompile(`^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$`)
-	domain        = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,5}[a-z]{2,63}$`)
 )
 
 // WorkforceProvider takes the resource name of a workforce pool provider, with or without the service in front, and
@@ -22,15 +14,15 @@ func WorkforceProvider(s string) (string, error) {
 	for _, prefix := range []string{"https:", "//iam.googleapis.com/"} {
 		name = strings.TrimPrefix(name, prefix)
 	}
-	m := workforceName.FindStringSubmatch(name)
+	m := segments(name, "locations", "workforcePools", "providers")
 	switch {
 	case m == nil:
 		return "", errors.New("want locations/LOCATION/workforcePools/POOL/providers/PROVIDER")
-	case !location.MatchString(m[1]):
+	case !Name(m[0], 1, 40, "a-z0-9-"), !Begins(m[0], "a-z"):
 		return "", errors.New("want a location such as global after locations/")
-	case !workforcePool.MatchString(m[2]):
+	case !Name(m[1], 6, 63, "a-z0-9-"), !Begins(m[1], "a-z"):
 		return "", errors.New("want 6 to 63 lower-case letters, digits and hyphens for the workforce pool")
-	case !poolID.MatchString(m[3]):
+	case !isPoolID(m[2]):
 		return "", errors.New("want up to 32 lower-case letters, digits and hyphens for the provider")
 	}
 	return name, nil
@@ -38,8 +30,23 @@ func WorkforceProvider(s string) (string, error) {
 
 // UniverseDomain is the domain of a Google cloud: googleapis.com, or that of a sovereign one.
 func UniverseDomain(s string) (string, error) {
-	if len(s) > 128 || !domain.MatchString(s) {
+	if len(s) > 128 || !isDomain(s) {
 		return "", errors.New("want a domain such as googleapis.com")
 	}
 	return s, nil
+}
+
+// isDomain wants one to five labels and a top-level domain of letters.
+func isDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	last := len(labels) - 1
+	if last < 1 || last > 5 || !Only(labels[last], 2, 63, "a-z") {
+		return false
+	}
+	for _, label := range labels[:last] {
+		if !Name(label, 1, 63, "a-z0-9-") {
+			return false
+		}
+	}
+	return true
 }

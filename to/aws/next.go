@@ -13,7 +13,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,12 +84,6 @@ func (n *NextRole) check() error {
 	return n.checkTags()
 }
 
-// What STS takes for a tag. Source: AWS STS API, Tag; IAM user guide, "Passing session tags".
-var (
-	tagKey   = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}$`)
-	tagValue = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
-)
-
 func (n *NextRole) checkTags() error {
 	if len(n.Tags) > 50 {
 		return fmt.Errorf("%w: %d session tags: at most 50", stile.ErrMisuse, len(n.Tags))
@@ -99,7 +92,7 @@ func (n *NextRole) checkTags() error {
 	for name, value := range n.Tags {
 		lower := strings.ToLower(name)
 		switch {
-		case !tagKey.MatchString(name) || !tagValue.MatchString(value):
+		case !shape.IsTag(name, 1, 128) || !shape.IsTag(value, 0, 256):
 			return fmt.Errorf("%w: session tag %.128q: want letters, digits, spaces and _.:/=+-@, at most 128 in the key and 256 in the value", stile.ErrMisuse, name)
 		case strings.HasPrefix(lower, "aws:"):
 			return fmt.Errorf("%w: session tag %.128q: keys that begin with aws: are Amazon's own", stile.ErrMisuse, name)

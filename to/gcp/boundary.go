@@ -12,12 +12,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/internal/remote"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 // Limits of a boundary. Source: Google STS v1 discovery, AccessBoundary.
@@ -98,11 +98,6 @@ func readRules(text []byte) ([]BoundaryRule, error) {
 	return file.Boundary.Rules, nil
 }
 
-var (
-	boundedBucket = regexp.MustCompile(`^//storage\.googleapis\.com/projects/_/buckets/[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
-	boundedRole   = regexp.MustCompile(`^inRole:(?:(?:projects|organizations)/[a-z0-9:.-]{1,64}/)?roles/[A-Za-z0-9._]{1,128}$`)
-)
-
 func checkRules(rules []BoundaryRule) error {
 	if len(rules) == 0 || len(rules) > maxRules {
 		return fmt.Errorf("%d rules: want 1 to %d", len(rules), maxRules)
@@ -116,14 +111,14 @@ func checkRules(rules []BoundaryRule) error {
 }
 
 func (r BoundaryRule) check() error {
-	if !boundedBucket.MatchString(r.Resource) {
+	if !shape.IsBoundedBucket(r.Resource) {
 		return errors.New("availableResource: want //storage.googleapis.com/projects/_/buckets/BUCKET")
 	}
 	if len(r.Permissions) == 0 {
 		return errors.New("availablePermissions: want at least one role")
 	}
 	for _, p := range r.Permissions {
-		if !boundedRole.MatchString(p) {
+		if !shape.IsBoundedRole(p) {
 			return errors.New("availablePermissions: want inRole:roles/NAME, such as inRole:roles/storage.objectViewer")
 		}
 	}
