@@ -186,7 +186,7 @@ func Example_sharedMemory() {
 	check(err)
 	memory := keep.NewMemory()
 	idToken := func(audience string) stile.Secret {
-		ids := keep.New(stile.Cross(source, &togcp.IDToken{Provider: provider, ServiceAccount: reader, TokenAudience: audience, Client: client}), keep.In(memory))
+		ids := memory.Keep(stile.Cross(source, &togcp.IDToken{Provider: provider, ServiceAccount: reader, TokenAudience: audience, Client: client}), keep.Terms{})
 		cred, err := ids.Credential(ctx)
 		check(err)
 		return cred.Token
@@ -223,19 +223,19 @@ func Example_faults() {
 	ctx, client := onEC2()
 	source, err := awschain.Find(ctx, awschain.Options{Client: client})
 	check(err)
-	tokens := keep.New(stile.Cross(source, &togcp.AccessToken{Provider: provider, Client: client}))
+	crossing := stile.Cross(source, &togcp.AccessToken{Provider: provider, Client: client}) // a keeper would try again by itself
 
 	scene.World.Faults.Add(lab.Fault{Host: "sts.googleapis.com", Times: 1, Status: http.StatusServiceUnavailable, RetryAfter: 3})
-	_, err = tokens.Credential(ctx)
+	_, err = crossing.Credential(ctx)
 	var e *stile.Error
 	fmt.Println(errors.As(err, &e), errors.Is(err, stile.ErrTemporary), e.RetryAfter)
 
 	scene.World.SkewAWS(20 * time.Minute)
-	_, err = tokens.Credential(ctx)
+	_, err = crossing.Credential(ctx)
 	fmt.Println(errors.Is(err, stile.ErrRefused))
 
 	scene.World.SkewAWS(0)
-	_, err = tokens.Credential(ctx)
+	_, err = crossing.Credential(ctx)
 	fmt.Println(err)
 	// Output:
 	// true true 3s

@@ -39,6 +39,7 @@ func fromAWS(a *actor) (story, error) {
 		return story{}, err
 	}
 	tokens := keep.New(stile.Cross(source, &togcp.AccessToken{Provider: stage.Provider, ServiceAccount: stage.Reader, Client: client}))
+	defer tokens.Close()
 
 	ok := a.does("asks Stile for a Google access token", func(ctx context.Context) (outcome, error) {
 		cred, err := tokens.Credential(ctx)
@@ -55,6 +56,7 @@ func fromAWS(a *actor) (story, error) {
 		return a.tale, nil
 	}
 	ids := keep.New(stile.Cross(source, &togcp.IDToken{Provider: stage.Provider, ServiceAccount: stage.Reader, TokenAudience: a.scene.Function, Client: client}))
+	defer ids.Close()
 	a.does("calls a function that wants a Google ID token", func(ctx context.Context) (outcome, error) {
 		return callFunction(ctx, ids, client, a.scene.Function)
 	})
@@ -117,6 +119,7 @@ func fromGoogle(a *actor) (story, error) {
 	session := keep.New(stile.Cross(
 		&fromgcp.Metadata{Client: client},
 		&toaws.Role{ARN: stage.FromGCP, Region: stage.Region, WebAudience: stage.ImagesAudience, Client: client}))
+	defer session.Close()
 
 	ok := a.does("asks Stile for an AWS session", func(ctx context.Context) (outcome, error) {
 		cred, err := session.Credential(ctx)

@@ -170,7 +170,7 @@ func TestIDTokensOfTwoAudiencesNeverMix(t *testing.T) {
 	for range 3 {
 		for _, audience := range []string{s.Function, "https://other.example"} {
 			target := &togcp.IDToken{Provider: stage.Provider, ServiceAccount: stage.Reader, TokenAudience: audience, Client: s.client()}
-			cred, err := keep.New(stile.Cross(source, target), keep.In(memory)).Credential(t.Context())
+			cred, err := memory.Keep(stile.Cross(source, target), keep.Terms{}).Credential(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-project/stile"
+)
+
+// got is what one flight brought.
+type got struct {
+	record Record
+	stored bool     // taken from the store: nothing was exchanged
+	lease  *holding // to end once the record is saved; nil without one
+}
+
+// obtain takes the credential from the store where a newer one is, and else exchanges, as the only one who does where
+// there is a store.
+func (e *entry) obtain(ctx context.Context, first, background bool) (got, error) {
+	g := e.memory.store
+	if g == nil || g.resting() {
+		return e.alone(ctx, first, background)
+	}
+	key, err := e.storeKey(ctx)
+	if err != nil {
+		return e.alone(ctx, first, background)
+	}
+	for n := 0; ; n++ {
+		if r, err := g.load(ctx, key); err == nil && e.better(r) {
+			return got{record: r, stored: true}, nil
+		}
+		lease, err := g.lease(ctx, key)
+		switch {
+		case err != nil: // the store is out of order
+			return e.alone(ctx, first, background)
+		case lease != nil:
+			return e.leading(ctx, key, lease, first, background)
+		}
+		if err := wait(ctx, pollIn(n, e.memory.random())); err != nil {
+			return got{}, &stile.Error{Op: "wait for another process's exchange", Err: err}
+		}
+	}
+}
+
+// leading exchanges under the lease, unless the one who held it before has just done so.
+func (e *entry) leading(ctx context.Context, key stile.Key, lease Lease, first, background bool) (got, error) {
+	held := e.memory.store.hold(ctx, key, lease)
+	if r, err := e.memory.store.load(ctx, key); err == nil && e.better(r) {
+		return got{record: r, stored: true, lease: held}, nil
+	}
+	g, err := e.alone(ctx, first, background)
+	g.lease = held
+	return g, err
+}
+
+// better reports whether what the store has spares the exchange.
+func (e *entry) better(r Record) bool {
+	e.mu.Lock()
+	floor := e.floor
+	e.mu.Unlock()
+	now := e.memory.now()
+	return hold(r, floor, now).newer(e.current.Load(), now)
+}
+
+// pollIn is how long to wait for another's exchange before looking again.
+func pollIn(n int, random float64) time.Duration {
+	const first, most = 10 * time.Millisecond, 250 * time.Millisecond
+	d := min(first<<min(n/2, 5), most)
+	return d/2 + time.Duration(random*float64(d/2))
+}
+
+// alone exchanges, and again where that can help.
+func (e *entry) alone(ctx context.Context, first, background bool) (got, error) {
+	m := e.memory
+	doubted := m.now().elapsed + m.propagation
+	for n := 0; ; n++ {
+		r, err := e.exchange(ctx)
+		if err == nil || background || n+1 >= attempts && !propagating(err) {
+			return got{record: r}, err
+		}
+		d := backoff(firstRetry, n, m.random())
+		switch {
+		case lasting(err):
+			left := doubted - m.now().elapsed
+			if !first || !propagating(err) || left <= 0 {
+				return got{}, err
+			}
+			d = min(d, left)
+		case retryAfter(err) > patience || ctx.Err() != nil:
+			return got{}, err
+		default:
+			d = max(d, retryAfter(err))
+		}
+		if wait(ctx, d) != nil {
+			return got{}, err
+		}
+	}
+}
+
+const (
+	// lastWords is how long an exchange whose time is up has to say which step it was at.
+	lastWords = 500 * time.Millisecond
+	// hanging is how many exchanges of one crossing may hang on past their time: a source that never returns must not
+	// pile up more and more of them.
+	hangingLimit = 3
+)
+
+// exchange crosses once. It returns when ctx ends even if source or target do not.
+func (e *entry) exchange(ctx context.Context) (Record, error) {
+	const op = "exchange"
+	e.mu.Lock()
+	hanging := e.hanging
+	e.mu.Unlock()
+	if hanging >= hangingLimit {
+		return Record{}, &stile.Error{Op: op, Hint: "the source or the target ignores its deadline; see where the program hangs",
+			Err: fmt.Errorf("%w: %d earlier exchanges have not returned", stile.ErrTemporary, hanging)}
+	}
+	type answer struct {
+		cred stile.Credential
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		cred, err := e.crossing.Credential(ctx)
+		answered <- answer{cred, err}
+	}()
+	var a answer
+	select {
+	case a = <-answered:
+	case <-ctx.Done():
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case a = <-answered:
+		case <-timer.C:
+			e.count(+1)
+			go func() {
+				<-answered
+				e.count(-1)
+			}()
+			return Record{}, &stile.Error{Op: op, Err: fmt.Errorf("neither source nor target returned: %w", context.Cause(ctx))}
+		}
+	}
+	if a.err != nil {
+		return Record{}, a.err
+	}
+	now := e.memory.now()
+	if !a.cred.Expires.After(now.wall) {
+		return Record{}, deadOnArrival(a.cred)
+	}
+	return Record{Credential: a.cred, Obtained: now.wall}, nil
+}
+
+func (e *entry) count(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hanging += n
+}
+
+func deadOnArrival(c stile.Credential) error {
+	return &stile.Error{Op: "keep the credential", Hint: "check this machine's clock",
+		Err: fmt.Errorf("%w: it expired at %s, before it arrived", stile.ErrTemporary, c.Expires.UTC().Format(time.RFC3339))}
+}
+
+// provingTimeout bounds the proof of identity that a shared store's key is made of: it may ask the workload's cloud.
+const provingTimeout = 10 * time.Second
+
+// storeKey is asked for once; while it cannot be told, the store is not used for this crossing.
+func (e *entry) storeKey(ctx context.Context) (stile.Key, error) {
+	e.mu.Lock()
+	key, unkept := e.kept, e.unkept
+	e.mu.Unlock()
+	switch {
+	case unkept:
+		return key, stile.ErrMisuse
+	case !key.IsZero():
+		return key, nil
+	}
+	proving, cancel := context.WithTimeout(ctx, provingTimeout)
+	defer cancel()
+	key, err := e.memory.store.store.Key(proving, e.crossing)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil {
+		e.unkept = errors.Is(err, stile.ErrMisuse)
+		e.memory.log.WarnContext(ctx, "this credential is not shared", "crossing", e.name, "error", err.Error())
+		return key, err
+	}
+	e.kept = key
+	return key, nil
+}
+
+// wait returns early, with the cause, when ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

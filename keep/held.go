@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keep
+
+import (
+	"time"
+)
+
+// held is a credential in this process, and until when it is what. It never changes.
+type held struct {
+	record Record
+	until  limit // handed out with no further thought
+	floor  limit // handed out if the clock agrees; past it, only where no newer can be had
+	end    limit // never handed out
+	start  time.Duration
+	window time.Duration
+}
+
+// longest bounds what an expiry can say, so that no sum overflows.
+const longest = 10 * 365 * 24 * time.Hour
+
+// hold takes in a credential. Where its whole life is short, half of it is the floor: a floor that nothing can meet
+// would mean an exchange for every caller.
+func hold(r Record, floor time.Duration, now moment) *held {
+	left := min(r.Credential.Expires.Sub(now.wall), longest)
+	whole := min(r.Credential.Expires.Sub(r.Obtained), longest)
+	if r.Obtained.IsZero() || r.Obtained.After(now.wall) {
+		whole = left
+	}
+	floor = min(floor, whole/2)
+	// The last quarter before the floor is for refreshing, less a part of it for trying again.
+	window := (whole - floor) / 4
+	return &held{
+		record: r,
+		until:  now.in(left - floor - pulsePeriod),
+		floor:  now.in(left - floor),
+		end:    now.in(left - 1), // at its expiry a credential is dead
+		start:  left - floor - window,
+		window: window - window/5,
+	}
+}
+
+func (h *held) fresh(now moment) bool { return h != nil && !h.floor.passed(now) }
+func (h *held) alive(now moment) bool { return h != nil && !h.end.passed(now) }
+
+// newer reports whether h is worth having for one who holds other.
+func (h *held) newer(other *held, now moment) bool {
+	return h.fresh(now) && (other == nil || h.record.Credential.Expires.After(other.record.Credential.Expires))
+}
+
+// refreshIn is how long after it was taken in to refresh it: random, over the window, so that a fleet that started
+// together does not refresh together.
+func (h *held) refreshIn(random float64) time.Duration {
+	return max(0, h.start+time.Duration(random*float64(h.window)))
+}
