@@ -105,15 +105,16 @@ func TestKeysDiffer(t *testing.T) {
 		return awschain.Options{AssumeRole: []awschain.AssumeRole{r}}
 	}
 	env := func(v map[string]string) awschain.Options { return awschain.Options{Lookup: variables(v)} }
+	tokenFiles := []string{put(t, "", "a token"), put(t, "", "a token")}
 	for name, o := range map[string]awschain.Options{
 		"plain":          env(nil),
 		"keys":           env(inVariables(s.keys(stage.Role, "one"))),
 		"other keys":     env(inVariables(s.keys(stage.Role, "two"))),
 		"profile":        env(s.file("[default]\n" + inFile(s.keys(stage.Role, "one")))),
 		"other file":     env(s.file("[default]\n" + inFile(s.keys(stage.Role, "one")))),
-		"token file":     env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/a", "AWS_ROLE_ARN": irsaRole}),
-		"other file too": env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/b", "AWS_ROLE_ARN": irsaRole}),
-		"other role":     env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/b", "AWS_ROLE_ARN": podRole}),
+		"token file":     env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": tokenFiles[0], "AWS_ROLE_ARN": irsaRole}),
+		"other file too": env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": tokenFiles[1], "AWS_ROLE_ARN": irsaRole}),
+		"other role":     env(map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": tokenFiles[1], "AWS_ROLE_ARN": podRole}),
 		"container":      env(map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/a"}),
 		"other task":     env(map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/b"}),
 		"broker":         env(map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1"}),

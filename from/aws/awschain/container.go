@@ -54,7 +54,7 @@ func (s *search) container() place {
 		p.detail = s.env.absent(relativeVariable, fullVariable)
 		return p
 	}
-	p.here, p.id = true, c.url+"\n"+s.env.get(tokenVariable+"_FILE")
+	p.here, p.id = true, s.containerID(c.url)
 	p.open = func(aws.Config) aws.CredentialsProvider { return c }
 	return p
 }

@@ -24,7 +24,7 @@ func (s *search) environment() place {
 		p.detail = idName + " is set without a secret: " + s.env.absent("AWS_SECRET_ACCESS_KEY")
 		return p
 	}
-	p.here, p.id, p.detail = true, id, idName+" is "+id
+	p.here, p.id, p.detail = true, s.variablesID(), idName+" is "+id
 	if named := s.env.get("AWS_PROFILE"); named != "" {
 		p.detail += "; it comes before AWS_PROFILE, which is not used"
 	}

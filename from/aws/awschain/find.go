@@ -65,7 +65,7 @@ type Found struct {
 
 // WebIdentityToken proves the same identity by a token that AWS issues, for OIDC providers.
 func (f *Found) WebIdentityToken() *fromaws.WebIdentityToken {
-	return &fromaws.WebIdentityToken{Credentials: f.Credentials, Region: f.Region, FIPS: f.FIPS, Clock: f.Clock, ID: f.ID}
+	return &fromaws.WebIdentityToken{Credentials: f.Credentials, Region: f.Region, FIPS: f.FIPS, Clock: f.Clock, ID: f.ID, Client: f.Client}
 }
 
 // Find reads the environment and the configuration. It asks no network yet: credentials, and the region where nothing
@@ -137,12 +137,8 @@ func (s *search) found(ctx context.Context) (*Found, error) {
 	}
 	s.base = cfg.Credentials
 	s.assume(&cfg)
-	caller := &fromaws.Caller{Credentials: cfg.Credentials, Region: s.region.find, FIPS: s.options.FIPS || fips(cfg), Clock: s.options.Clock}
-	id := []string{p.name, p.id, s.options.Profile, s.options.Region, s.options.MetadataEndpoint}
-	for _, role := range s.options.AssumeRole {
-		id = append(id, role.key()...)
-	}
-	caller.ID = stile.NewKey("awschain", id...).String()
+	caller := &fromaws.Caller{Credentials: cfg.Credentials, Region: s.region.find, FIPS: s.options.FIPS || fips(cfg), Clock: s.options.Clock,
+		ID: s.key(p), Client: plainClient(cfg.HTTPClient)}
 	return &Found{Caller: caller, Config: cfg}, nil
 }
 

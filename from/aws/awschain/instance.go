@@ -36,14 +36,14 @@ const (
 // instance is the metadata service of an EC2 instance, by version 2 alone.
 // Source: EC2 User Guide, "Use the Instance Metadata Service to access instance metadata".
 func (s *search) instance() place {
-	p := place{name: instanceMetadata, here: true, detail: "at 169.254.169.254"}
+	p := place{name: instanceMetadata, here: true, detail: "at 169.254.169.254", id: s.instanceID()}
 	endpoint := s.metadataEndpoint()
 	switch {
 	case strings.EqualFold(s.env.get("AWS_EC2_METADATA_DISABLED"), "true"):
 		p.here, p.detail = false, "AWS_EC2_METADATA_DISABLED is true"
 		return p
 	case endpoint != "":
-		p.id, p.detail = endpoint, "at "+hostOf(endpoint)
+		p.detail = "at " + hostOf(endpoint)
 	case s.inPod() && !s.options.AllowNodeRole:
 		p.detail = "not asked: this is a Kubernetes pod, and what it would give is the node's role"
 		p.open = func(aws.Config) aws.CredentialsProvider { return nodeOnly{} }
@@ -222,6 +222,20 @@ func nearby(c *awshttp.BuildableClient, patience time.Duration) *http.Client {
 	t := c.WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).GetTransport()
 	t.Proxy, t.ResponseHeaderTimeout = nil, patience
 	return &http.Client{Transport: t}
+}
+
+// plainClient makes an AWS SDK's client into one of the standard library, with its certificates, proxies and patience.
+func plainClient(client aws.HTTPClient) *http.Client {
+	switch c := client.(type) {
+	case nil:
+		return nil
+	case *awshttp.BuildableClient:
+		return &http.Client{Transport: c.GetTransport(), Timeout: c.GetTimeout()}
+	case *http.Client:
+		return c
+	default:
+		return &http.Client{Transport: doer{c}}
+	}
 }
 
 // doer lets a client stand where a transport is wanted.

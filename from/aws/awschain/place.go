@@ -20,10 +20,10 @@ const findCredentials = "find AWS credentials"
 // A place is one source of credentials, as far as can be told without asking anyone.
 type place struct {
 	name   string
-	here   bool   // something is set up: this place is taken unless an earlier one is
-	detail string // what is set up, or why nothing is; never a secret
-	wrong  error  // set up in a way that cannot work
-	id     string // what tells this identity from another of the same place
+	here   bool     // something is set up: this place is taken unless an earlier one is
+	detail string   // what is set up, or why nothing is; never a secret
+	wrong  error    // set up in a way that cannot work
+	id     []string // what tells this identity from another of the same place; nil: nothing local does. It may hold secrets
 
 	// open gives the credentials. Nil: the AWS SDK resolves them, by the profile.
 	open func(aws.Config) aws.CredentialsProvider

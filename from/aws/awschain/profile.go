@@ -116,7 +116,7 @@ func (s *search) sharedProfile() place {
 		return p
 	}
 	p.here, p.detail = true, fmt.Sprintf("profile %s: %s", s.profile.name(), how)
-	p.id = strings.Join(slices.Concat([]string{s.profile.name(), how}, s.profile.files, s.profile.credentialsFiles), "\n")
+	p.id = s.profileID()
 	if serial := mfaOf(&s.profile.shared); serial != "" && s.options.MFA == nil {
 		p.wrong = fmt.Errorf("profile %s: %w", s.profile.name(), noPrompt(serial))
 	} else if needsSTS(&s.profile.shared) && s.region.known == "" {

@@ -29,7 +29,7 @@ func (s *search) webIdentity() place {
 		p.detail = s.env.absent("AWS_WEB_IDENTITY_TOKEN_FILE")
 		return p
 	}
-	p.here, p.id, p.detail = true, file+"\n"+role, "AWS_WEB_IDENTITY_TOKEN_FILE is "+file+", for role "+role
+	p.here, p.id, p.detail = true, tokenID(role, file), "AWS_WEB_IDENTITY_TOKEN_FILE is "+file+", for role "+role
 	if role == "" {
 		p.wrong = misconfigured("set AWS_ROLE_ARN to the role that trusts the token's issuer",
 			"AWS_WEB_IDENTITY_TOKEN_FILE is set, and %s", s.env.absent("AWS_ROLE_ARN"))
