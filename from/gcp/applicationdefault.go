@@ -46,13 +46,18 @@ type ApplicationDefault struct {
 	Clock  func() time.Time // nil: time.Now
 }
 
-// CacheKey covers the file's path and the account. The file's content is read anew for each exchange.
+// CacheKey covers what the file holds, wherever it lies, and the account: after another sign-in it is another key.
+// Without a file that can be read it is the zero Key.
 func (a *ApplicationDefault) CacheKey() stile.Key {
 	path, err := a.Path()
 	if err != nil {
 		return stile.Key{}
 	}
-	return stile.NewKey("from/gcp application default", path, a.ServiceAccount)
+	text, err := readBounded(path)
+	if err != nil || len(text) > maxFile {
+		return stile.Key{}
+	}
+	return stile.NewKey("from/gcp application default", string(text), a.ServiceAccount)
 }
 
 // Path is the file that is used. It fails with [stile.ErrNoIdentity] where there is none, and says where it looked.

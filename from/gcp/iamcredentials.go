@@ -107,21 +107,21 @@ func (i impersonation) bearer(ctx context.Context, op string) (stile.Credential,
 
 // key covers what decides whose token it is, and whose rights allow it.
 func (i impersonation) key(kind string, more ...string) stile.Key {
-	access := "metadata"
+	var access stile.Key
 	switch a := i.access.(type) {
 	case nil:
+		access = (&Metadata{}).CacheKey()
 	case stile.Crossing:
-		access = a.Key().String()
-	case stile.Keyed:
-		key := a.CacheKey()
-		if key.IsZero() {
-			return stile.Key{}
+		if a.Keyed() {
+			access = a.Key()
 		}
-		access = key.String()
-	default:
+	case stile.Keyed:
+		access = a.CacheKey()
+	}
+	if access.IsZero() {
 		return stile.Key{} // whose rights these are cannot be told
 	}
-	return stile.NewKey(kind, append([]string{i.account, fmt.Sprintf("%q", i.delegates), access, i.quotaProject, i.host()}, more...)...)
+	return stile.NewKey(kind, append([]string{i.account, fmt.Sprintf("%q", i.delegates), access.String(), i.quotaProject, i.host()}, more...)...)
 }
 
 func resourceNames(emails []string) []string {

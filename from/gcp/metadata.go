@@ -52,9 +52,10 @@ type Metadata struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the server and the account.
+// CacheKey covers the server, the account and the format. What the server says is for this machine alone to know, or for
+// this pod.
 func (m *Metadata) CacheKey() stile.Key {
-	return stile.NewKey("from/gcp metadata", m.Host, m.Account, m.Format)
+	return stile.NewKey("from/gcp metadata", cmp.Or(m.Host, DefaultHost), m.account(), cmp.Or(m.Format, "full"))
 }
 
 // SubjectToken asks for an ID token for audience, with the e-mail claim where the platform can give it.

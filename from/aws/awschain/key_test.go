@@ -227,6 +227,7 @@ func TestVariablesThatChangeTheIdentityAreInTheKey(t *testing.T) {
 		"STS":           {pod, []string{"AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"}},
 		"endpoint":      {endpoint, []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:2/"}},
 		"its token":     {endpoint, []string{"AWS_CONTAINER_AUTHORIZATION_TOKEN", "2"}},
+		"STS in a file": {with(pod, "AWS_CONFIG_FILE", put(t, "", "[default]\nregion = eu-west-1\n")), []string{"AWS_CONFIG_FILE", put(t, "", "[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\n")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
