@@ -29,7 +29,8 @@ type guard struct {
 	memory   *Memory
 
 	mu     sync.Mutex
-	failed int // in a row
+	failed int             // in a row
+	broken map[string]bool // what did not work when it was last tried
 	rest   limit
 }
 
@@ -76,23 +77,30 @@ func (g *guard) resting() bool {
 	return g.failed > 0 && !g.rest.passed(g.memory.now())
 }
 
-// judge sends a store that failed to rest, and says so once until it works again.
+// judge sends a store that failed to rest, and says so once until all that failed works again: a store that is full
+// or may only be read still loads.
 func (g *guard) judge(ctx context.Context, what string, err error) {
 	m := g.memory
 	g.mu.Lock()
-	before := g.failed
-	works := err == nil || errors.Is(err, ErrAbsent)
-	if works {
-		g.failed = 0
+	before := len(g.broken)
+	if err == nil || errors.Is(err, ErrAbsent) {
+		if delete(g.broken, what); len(g.broken) == 0 {
+			g.failed = 0
+		}
 	} else {
+		if g.broken == nil {
+			g.broken = map[string]bool{}
+		}
+		g.broken[what] = true
+		g.rest = m.now().in(min(firstRest<<min(g.failed, 10), longestRest))
 		g.failed++
-		g.rest = m.now().in(min(firstRest<<min(before, 10), longestRest))
 	}
+	after := len(g.broken)
 	g.mu.Unlock()
 	switch {
-	case !works && before == 0:
+	case before == 0 && after > 0:
 		m.log.LogAttrs(ctx, slog.LevelWarn, "the store failed: going on without it", slog.String("while", what), slog.String("error", err.Error()))
-	case works && before > 0:
+	case before > 0 && after == 0:
 		m.log.LogAttrs(ctx, slog.LevelInfo, "the store works again")
 	}
 }

@@ -9,15 +9,13 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
-
-	"github.com/stile-project/stile"
 )
 
 // What an envelope seals is, byte for byte:
 //
 //	version (1) | label (8) | length of the wrapped key (2) | wrapped key | nonce (12) | ciphertext and tag | checksum (8)
 //
-// All before the nonce is the header. Header and cache key are the additional data of AES-256-GCM. The checksum proves
+// All before the nonce is the header. Header and cache key, as text, are the additional data of AES-256-GCM. The checksum proves
 // nothing against an attacker; it tells damage, and bytes that lie under a wrong key, from what a key service must be
 // asked about. Without it a flipped bit in a wrapped key would look like a key service that fails.
 const (
@@ -53,11 +51,11 @@ func (h header) bytes() []byte {
 func (h header) id() [sha256.Size]byte { return sha256.Sum256(h.bytes()) }
 
 // bound is what AES-GCM authenticates beside the record.
-func bound(h header, key stile.Key) []byte { return append(h.bytes(), key.String()...) }
+func bound(h header, name string) []byte { return append(h.bytes(), name...) }
 
-func checksum(key stile.Key, b []byte) []byte {
+func checksum(name string, b []byte) []byte {
 	sum := sha256.New()
-	sum.Write([]byte(key.String()))
+	sum.Write([]byte(name))
 	sum.Write(b)
 	return sum.Sum(nil)[:checksumSize]
 }
@@ -70,13 +68,13 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-func seal(data dataKey, key stile.Key, text []byte) []byte {
-	b := data.aead.Seal(data.head.bytes(), nil, text, bound(data.head, key))
-	return append(b, checksum(key, b)...)
+func seal(data dataKey, name string, text []byte) []byte {
+	b := data.aead.Seal(data.head.bytes(), nil, text, bound(data.head, name))
+	return append(b, checksum(name, b)...)
 }
 
 // split takes whole and undamaged bytes apart into the header, and nonce with ciphertext.
-func split(key stile.Key, sealed []byte) (header, []byte, error) {
+func split(name string, sealed []byte) (header, []byte, error) {
 	var h header
 	const fixed = 1 + len(h.label) + 2
 	switch {
@@ -88,7 +86,7 @@ func split(key stile.Key, sealed []byte) (header, []byte, error) {
 		return h, nil, errors.New("its version is unknown")
 	}
 	body, sum := sealed[:len(sealed)-checksumSize], sealed[len(sealed)-checksumSize:]
-	if subtle.ConstantTimeCompare(sum, checksum(key, body)) == 0 {
+	if subtle.ConstantTimeCompare(sum, checksum(name, body)) == 0 {
 		return h, nil, errors.New("it is damaged, or kept under another key")
 	}
 	copy(h.label[:], body[1:])
@@ -100,8 +98,8 @@ func split(key stile.Key, sealed []byte) (header, []byte, error) {
 	return h, body[fixed+n:], nil
 }
 
-func open(data dataKey, h header, key stile.Key, rest []byte) ([]byte, error) {
-	text, err := data.aead.Open(nil, nil, rest, bound(h, key))
+func open(data dataKey, h header, name string, rest []byte) ([]byte, error) {
+	text, err := data.aead.Open(nil, nil, rest, bound(h, name))
 	if err != nil {
 		return nil, errors.New("it is forged, or sealed with another data key")
 	}

@@ -80,7 +80,7 @@ func (e *envelope) Seal(ctx context.Context, key stile.Key, r keep.Record) ([]by
 	if err != nil {
 		return nil, &stile.Error{Op: "seal the credential", Err: err}
 	}
-	sealed := seal(data, key, text)
+	sealed := seal(data, key.String(), text)
 	if len(sealed) > MaxSize {
 		return nil, tooLong(len(sealed))
 	}
@@ -89,7 +89,11 @@ func (e *envelope) Seal(ctx context.Context, key stile.Key, r keep.Record) ([]by
 
 // Open asks a wrapper only for a data key that it does not hold, and only where the bytes are whole and for this key.
 func (e *envelope) Open(ctx context.Context, key stile.Key, sealed []byte) (keep.Record, error) {
-	head, rest, err := split(key, sealed)
+	return e.openNamed(ctx, key.String(), sealed)
+}
+
+func (e *envelope) openNamed(ctx context.Context, name string, sealed []byte) (keep.Record, error) {
+	head, rest, err := split(name, sealed)
 	if err != nil {
 		return keep.Record{}, absent(err)
 	}
@@ -97,11 +101,11 @@ func (e *envelope) Open(ctx context.Context, key stile.Key, sealed []byte) (keep
 	if err != nil {
 		return keep.Record{}, &stile.Error{Op: "open the kept credential", Err: err}
 	}
-	text, err := open(data, head, key, rest)
+	text, err := open(data, head, name, rest)
 	if err != nil {
 		return keep.Record{}, absent(err)
 	}
-	return Unmarshal(key, text)
+	return unmarshal(name, text)
 }
 
 // sealingKey is the process's own data key. However many wait for a new one, it is wrapped once.

@@ -59,7 +59,7 @@ func Marshal(key stile.Key, r keep.Record) ([]byte, error) {
 		AccessKeyID: c.Session.AccessKeyID, SecretAccessKey: c.Session.SecretAccessKey.Reveal(), SessionToken: c.Session.SessionToken.Reveal(),
 		AccountID: c.Session.AccountID, Token: c.Token.Reveal(),
 	}
-	if _, err := w.record(key); err != nil {
+	if _, err := w.record(key.String()); err != nil {
 		return nil, &stile.Error{Op: "seal the credential", Err: err}
 	}
 	text, err := json.Marshal(w) //nolint:gosec // G117: here is where secrets are written out
@@ -75,11 +75,15 @@ func Marshal(key stile.Key, r keep.Record) ([]byte, error) {
 // Unmarshal reads what [Marshal] wrote for this key. Whatever else it is given fails with [keep.ErrAbsent], and is not
 // quoted.
 func Unmarshal(key stile.Key, text []byte) (keep.Record, error) {
+	return unmarshal(key.String(), text)
+}
+
+func unmarshal(name string, text []byte) (keep.Record, error) {
 	w, err := read(text)
 	if err != nil {
 		return keep.Record{}, absent(err)
 	}
-	r, err := w.record(key)
+	r, err := w.record(name)
 	if err != nil {
 		return keep.Record{}, absent(err)
 	}
@@ -129,7 +133,7 @@ func read(text []byte) (*written, error) {
 }
 
 // record checks w, and makes a record of it.
-func (w *written) record(key stile.Key) (keep.Record, error) {
+func (w *written) record(name string) (keep.Record, error) {
 	for _, field := range w.fields() {
 		if !utf8.ValidString(*field) {
 			return keep.Record{}, errors.New("a part of it is not valid UTF-8")
@@ -139,7 +143,7 @@ func (w *written) record(key stile.Key) (keep.Record, error) {
 	switch {
 	case w.Version != format:
 		return r, errors.New("its version is unknown")
-	case w.Key != key.String() || key.IsZero():
+	case w.Key != name || name == (stile.Key{}).String():
 		return r, errors.New("it is kept under another key")
 	case w.Kind == kinds[stile.KindAWSSession]:
 		r.Credential.Kind = stile.KindAWSSession

@@ -61,6 +61,22 @@ func (plain) Open(_ context.Context, key stile.Key, sealed []byte) (keep.Record,
 	return Unmarshal(key, sealed)
 }
 
+func (plain) openNamed(_ context.Context, name string, sealed []byte) (keep.Record, error) {
+	return unmarshal(name, sealed)
+}
+
+// OpenNamed is s.Open for a store that has its key as text only, as [stile.Key.String] gives it: in the name of a file.
+// It works with the sealers of this package.
+func OpenNamed(ctx context.Context, s Sealer, name string, sealed []byte) (keep.Record, error) {
+	named, ok := s.(interface {
+		openNamed(context.Context, string, []byte) (keep.Record, error)
+	})
+	if !ok {
+		return keep.Record{}, &stile.Error{Op: "open the kept credential", Err: fmt.Errorf("%w: this sealer opens nothing by a key's name", stile.ErrMisuse)}
+	}
+	return named.openNamed(ctx, name, sealed)
+}
+
 // tooLong is what sealing fails with past [MaxSize].
 func tooLong(n int) error {
 	return &stile.Error{Op: "seal the credential", Err: fmt.Errorf("%d bytes are more than the %d that a store takes", n, MaxSize)}
