@@ -32,10 +32,15 @@ type Environment struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the variable and what it holds now: one name may hold different tokens in different environments.
+// CacheKey covers the variable, and of what it holds now what a renewed token has as well: one name may hold different
+// tokens in different environments. Without a token it is the zero Key.
 func (e *Environment) CacheKey() stile.Key {
 	value, _ := lookup(e.Lookup)(e.Name)
-	return stile.NewKey("from/oidc environment", e.Name, value, string(e.Type), e.Audience, strconv.FormatBool(e.InsecureSkipAudience))
+	token, ok := stableIn([]byte(value), "")
+	if !ok {
+		return stile.Key{}
+	}
+	return stile.NewKey("from/oidc environment", e.Name, token, string(e.Type), e.Audience, strconv.FormatBool(e.InsecureSkipAudience))
 }
 
 // SubjectToken takes the variable's token and checks that it is for audience.

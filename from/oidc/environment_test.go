@@ -89,6 +89,9 @@ func TestGitLabCI(t *testing.T) {
 		})
 	}
 	distinct(t, map[string]*fromoidc.GitLabCI{
-		"one": {Lookup: job}, "other": {Lookup: job, Variable: "OTHER"}, "elsewhere": {Lookup: environment(nil)}, "audience": {Lookup: job, Audience: "a"},
+		"one": {Lookup: job}, "other": {Lookup: job, Variable: "OTHER"}, "audience": {Lookup: job, Audience: "a"},
 	})
+	if !(&fromoidc.GitLabCI{Lookup: environment(nil)}).CacheKey().IsZero() {
+		t.Error("there is no job, and there is a key")
+	}
 }

@@ -75,7 +75,10 @@ func SplitCommand(line string) ([]string, error) {
 	return parts, nil
 }
 
-// CacheKey covers the program, what it is told, and its output file.
+// CacheKey covers the program, whether it may run, its environment and working directory, what it is told, its output
+// file, and the claims of the token that is there, less those that change when it is renewed. Variables that differ from
+// one command of a shell to the next are left out. An output file that is not there yet is as it should be; one that
+// cannot be read makes it the zero Key.
 func (e *Executable) CacheKey() stile.Key {
 	file := e.OutputFile
 	if file != "" {
@@ -85,7 +88,16 @@ func (e *Executable) CacheKey() stile.Key {
 		}
 		file = abs
 	}
-	return stile.NewKey("from/oidc executable", fmt.Sprintf("%q %q", e.Command, e.Environ), file, string(e.Type), e.Impersonated, e.Audience, strconv.FormatBool(e.InsecureSkipAudience))
+	token, ok := left(file)
+	folder, err := os.Getwd()
+	if !ok || err != nil {
+		return stile.Key{}
+	}
+	environ := e.Environ
+	if environ == nil {
+		environ = os.Environ()
+	}
+	return stile.NewKey("from/oidc executable", fmt.Sprintf("%q %q", e.Command, lasting(environ)), folder, file, token, strconv.FormatBool(e.Allowed), string(e.Type), e.Impersonated, e.Audience, strconv.FormatBool(e.InsecureSkipAudience))
 }
 
 // SubjectToken gives the token in the output file while it is good, and else runs the program for one for audience.
@@ -169,16 +181,20 @@ func (e *Executable) kept(audience string) (stile.SubjectToken, error) {
 	return token, nil
 }
 
+// prefix is that of the protocol's own variables.
+const prefix = "GOOGLE_EXTERNAL_ACCOUNT_"
+
+func isProtocols(entry string) bool { return strings.HasPrefix(strings.ToUpper(entry), prefix) }
+
 // environment is what the program gets. What this process was itself told by the protocol is not for its child.
 func (e *Executable) environment(audience string) []string {
-	const prefix = "GOOGLE_EXTERNAL_ACCOUNT_"
 	inherited := e.Environ
 	if inherited == nil {
 		inherited = os.Environ()
 	}
 	var env []string
 	for _, entry := range inherited {
-		if !strings.HasPrefix(strings.ToUpper(entry), prefix) {
+		if !isProtocols(entry) {
 			env = append(env, entry)
 		}
 	}

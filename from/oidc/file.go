@@ -38,13 +38,23 @@ type File struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the path, and how the token is read and presented.
+// CacheKey covers the path, the claims of the token that is there less those that change when it is renewed (all of it
+// where it is no JWT), and how it is read and presented. Two pods find different tokens under one path. Without a token
+// it is the zero Key.
 func (f *File) CacheKey() stile.Key {
 	path, err := filepath.Abs(f.Path)
 	if err != nil {
 		return stile.Key{}
 	}
-	return stile.NewKey("from/oidc file", path, f.Field, string(f.Type), f.Audience, strconv.FormatBool(f.InsecureSkipAudience))
+	content, err := readFile(path)
+	if err != nil {
+		return stile.Key{}
+	}
+	token, ok := stableIn(content, f.Field)
+	if !ok {
+		return stile.Key{}
+	}
+	return stile.NewKey("from/oidc file", path, token, f.Field, string(f.Type), f.Audience, strconv.FormatBool(f.InsecureSkipAudience))
 }
 
 // SubjectToken reads the file and checks that its token is for audience.

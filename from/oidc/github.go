@@ -33,10 +33,14 @@ type GitHubActions struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the job, by what GitHub gave it to ask with, and the audience.
+// CacheKey covers the job, by what GitHub gave it to ask with, and the audience. Where there is no such job it is the
+// zero Key.
 func (g *GitHubActions) CacheKey() stile.Key {
 	where, _ := lookup(g.Lookup)(githubURL)
 	bearer, _ := lookup(g.Lookup)(githubToken)
+	if where == "" || bearer == "" {
+		return stile.Key{}
+	}
 	return stile.NewKey("from/oidc GitHub Actions", where, bearer, g.Audience)
 }
 

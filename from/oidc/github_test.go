@@ -92,6 +92,9 @@ func TestGitHubActionsKeys(t *testing.T) {
 	t.Parallel()
 	distinct(t, map[string]*fromoidc.GitHubActions{
 		"job": {Lookup: githubJob(nil)}, "another job": {Lookup: githubJob(map[string]string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"})},
-		"audience": {Lookup: githubJob(nil), Audience: "a"}, "no job": {Lookup: environment(nil)},
+		"audience": {Lookup: githubJob(nil), Audience: "a"},
 	})
+	if !(&fromoidc.GitHubActions{Lookup: environment(nil)}).CacheKey().IsZero() {
+		t.Error("there is no job, and there is a key")
+	}
 }

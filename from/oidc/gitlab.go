@@ -38,7 +38,7 @@ func (g *GitLabCI) environment() *Environment {
 	return &Environment{Name: cmp.Or(g.Variable, DefaultGitLabVariable), Audience: g.Audience, Lookup: g.Lookup, Clock: g.Clock}
 }
 
-// CacheKey covers the variable and what it holds now.
+// CacheKey is that of an [Environment].
 func (g *GitLabCI) CacheKey() stile.Key { return g.environment().CacheKey() }
 
 // SubjectToken takes the job's token and checks that it is for audience.

@@ -40,7 +40,7 @@ func (k *KubernetesFile) file() *File {
 	return &File{Path: cmp.Or(k.Path, path.Join(ServiceAccountDir, "token")), Audience: k.Audience, Clock: k.Clock}
 }
 
-// CacheKey covers the path and the audience.
+// CacheKey is that of a [File].
 func (k *KubernetesFile) CacheKey() stile.Key { return k.file().CacheKey() }
 
 // SubjectToken reads the pod's token and checks that it is for audience.

@@ -42,7 +42,7 @@ func TestKubernetesFile(t *testing.T) {
 
 	_, err = (&fromoidc.KubernetesFile{}).SubjectToken(t.Context(), audience)
 	isRefusal(t, err, stile.ErrNoIdentity, "/var/run/secrets/kubernetes.io/serviceaccount/token: there is none")
-	distinct(t, map[string]*fromoidc.KubernetesFile{"usual": {}, "path": {Path: path}, "audience": {Audience: "a"}})
+	distinct(t, map[string]*fromoidc.KubernetesFile{"path": {Path: path}, "audience": {Path: path, Audience: "a"}, "other path": {Path: own}})
 }
 
 // podToken is what the API server of these tests takes for the pod's own.
@@ -274,12 +274,17 @@ func TestTokenRequestGivesUpWithItsCaller(t *testing.T) {
 
 func TestTokenRequestKeys(t *testing.T) {
 	t.Parallel()
-	none := environment(nil)
+	pod, dir := inPod("10.0.0.1", "443"), mount(t, nil)
 	distinct(t, map[string]*fromoidc.TokenRequest{
-		"one": {Lookup: none}, "server": {Lookup: none, APIServer: "https://a"}, "in a pod": {Lookup: inPod("10.0.0.1", "443")}, "namespace": {Lookup: none, Namespace: "n"},
-		"account": {Lookup: none, ServiceAccount: "n"}, "lifetime": {Lookup: none, Lifetime: time.Hour}, "directory": {Lookup: none, Dir: "d"}, "audience": {Lookup: none, Audience: "a"},
+		"one": {Lookup: pod, Dir: dir}, "server": {Lookup: pod, Dir: dir, APIServer: "https://a"}, "in another cluster": {Lookup: inPod("10.0.0.2", "443"), Dir: dir},
+		"namespace": {Lookup: pod, Dir: dir, Namespace: "n"}, "account": {Lookup: pod, Dir: dir, ServiceAccount: "n"}, "lifetime": {Lookup: pod, Dir: dir, Lifetime: time.Hour},
+		"directory": {Lookup: pod, Dir: mount(t, nil)}, "audience": {Lookup: pod, Dir: dir, Audience: "a"},
+		"namespace of the mount": {Lookup: pod, Dir: mount(t, map[string]string{"namespace": "other"})},
 	})
-	if (&fromoidc.TokenRequest{Lookup: none}).CacheKey() != (&fromoidc.TokenRequest{Lookup: none, Dir: fromoidc.ServiceAccountDir}).CacheKey() {
-		t.Error("the usual directory has two keys")
+	for name, source := range map[string]*fromoidc.TokenRequest{"no server": {Lookup: environment(nil), Dir: dir}, "no token": {Lookup: pod, Dir: mount(t, map[string]string{"token": ""})},
+		"no namespace": {Lookup: pod, Dir: mount(t, map[string]string{"namespace": ""})}} {
+		if !source.CacheKey().IsZero() {
+			t.Errorf("%s, and there is a key", name)
+		}
 	}
 }

@@ -43,9 +43,13 @@ type SPIFFE struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the endpoint, the identity and the audience.
+// CacheKey covers the endpoint, the identity, the audience, and what the agent can see of this process: it decides by
+// that who is asking, so two programs of one user may be two workloads. Without an endpoint it is the zero Key.
 func (s *SPIFFE) CacheKey() stile.Key {
-	return stile.NewKey("from/oidc SPIFFE", s.socket(), s.ID, s.Audience)
+	if s.socket() == "" {
+		return stile.Key{}
+	}
+	return stile.NewKey("from/oidc SPIFFE", append([]string{s.socket(), s.ID, s.Audience}, attested()...)...)
 }
 
 func (s *SPIFFE) socket() string {

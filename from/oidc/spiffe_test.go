@@ -302,9 +302,12 @@ func TestSPIFFEGivesUpWithItsCaller(t *testing.T) {
 
 func TestSPIFFEKeys(t *testing.T) {
 	t.Parallel()
-	none := environment(nil)
+	none, set := environment(nil), environment(map[string]string{"SPIFFE_ENDPOINT_SOCKET": "unix:///b"})
 	distinct(t, map[string]*fromoidc.SPIFFE{
-		"one": {Lookup: none}, "socket": {Lookup: none, Socket: "unix:///a"}, "socket of the environment": {Lookup: environment(map[string]string{"SPIFFE_ENDPOINT_SOCKET": "unix:///b"})},
-		"ID": {Lookup: none, ID: "spiffe://a"}, "audience": {Lookup: none, Audience: "a"},
+		"socket": {Lookup: none, Socket: "unix:///a"}, "socket of the environment": {Lookup: set},
+		"ID": {Lookup: set, ID: "spiffe://a"}, "audience": {Lookup: set, Audience: "a"},
 	})
+	if !(&fromoidc.SPIFFE{Lookup: none}).CacheKey().IsZero() {
+		t.Error("there is no agent, and there is a key")
+	}
 }

@@ -57,10 +57,24 @@ type TokenRequest struct {
 	Clock func() time.Time
 }
 
-// CacheKey covers the API server and the account.
+// CacheKey covers the API server, the account, and the claims of the token in Dir that asks for the other, less those
+// that change when it is renewed. Without that token or a server it is the zero Key.
 func (t *TokenRequest) CacheKey() stile.Key {
-	server, _ := t.server()
-	return stile.NewKey("from/oidc TokenRequest", server, t.Namespace, t.ServiceAccount, t.dir(), strconv.FormatInt(int64(t.Lifetime), 10), t.Audience)
+	server, err := t.server()
+	if err != nil {
+		return stile.Key{}
+	}
+	bearer, err := t.read("token")
+	if err != nil || bearer == "" {
+		return stile.Key{}
+	}
+	namespace := t.Namespace
+	if namespace == "" {
+		if namespace, err = t.read("namespace"); err != nil {
+			return stile.Key{}
+		}
+	}
+	return stile.NewKey("from/oidc TokenRequest", server, namespace, t.ServiceAccount, jwt.Stable(bearer), t.dir(), strconv.FormatInt(int64(t.Lifetime), 10), t.Audience)
 }
 
 // SubjectToken asks for a token for audience.
