@@ -25,6 +25,7 @@ import (
 type File struct {
 	Version   int                 `json:"version"` // always 1
 	Crossings map[string]Crossing `json:"crossings"`
+	Store     *Store              `json:"store,omitempty"` // where its crossings' credentials are kept; nil: a folder on this machine
 
 	name  string
 	names []string

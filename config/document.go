@@ -41,6 +41,9 @@ type position struct {
 	line, column int
 }
 
+// String reads FILE:LINE:COLUMN.
+func (p position) String() string { return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.column) }
+
 // A node is one value of a document, whatever the document was written in.
 type node struct {
 	kind   kind

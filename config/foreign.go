@@ -20,6 +20,10 @@ type ForeignPolicy struct {
 	// must be reached by https, a loopback host by http too. A name here also allows the universe of that name.
 	AllowHosts []string
 
+	// AllowStores lets a file name any store, and any key to seal with: the user chose this file. Without it the servers
+	// of a store must be in AllowHosts, and what a cloud keeps must be there by its whole URL.
+	AllowStores bool
+
 	// AllowExecutables lets a file name a program that is run for a token.
 	AllowExecutables bool
 }

@@ -68,6 +68,7 @@ func (r *reader) file(name string, root *node) *File {
 	r.mapping(root,
 		must("version", r.version),
 		must("crossings", func(n *node) { r.crossings(f, n) }),
+		may("store", func(n *node) { f.Store = r.store(n) }),
 	)
 	return f
 }

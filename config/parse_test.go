@@ -133,8 +133,8 @@ const everyTarget = `  person:
           tags: { team: data }
 `
 
-// programs allows files to name programs.
-var programs = ForeignPolicy{AllowExecutables: true}
+// programs allows files to name programs, and stores.
+var programs = ForeignPolicy{AllowExecutables: true, AllowStores: true}
 
 // unseen compares secrets as far as a printed crossing shows them.
 var unseen = cmp.Comparer(func(a, b stile.Secret) bool { return a.IsZero() == b.IsZero() })

@@ -63,7 +63,8 @@ func TestSchemaMatchesTypes(t *testing.T) {
 	t.Parallel()
 	root := readSchema(t)
 	compareKeys(t, root, root.Defs["crossing"], reflect.TypeFor[Crossing](), "crossing")
-	if diff := cmp.Diff([]string{"crossings", "version"}, slices.Sorted(maps.Keys(root.Properties))); diff != "" {
+	compareKeys(t, root, root.Defs["store"], reflect.TypeFor[Store](), "store")
+	if diff := cmp.Diff([]string{"crossings", "store", "version"}, slices.Sorted(maps.Keys(root.Properties))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -108,6 +109,15 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		want       bool
 	}{
 		{"every key", full, true},
+		{"every key of a store", storing(everyStoreKey), true},
+		{"no store", storing("  url: none\n"), true},
+		{"a store's scheme", storing("  url: http://cache\n  key: /k\n"), false},
+		{"a store's key", storing("  url: redis://cache\n  key: ''\n"), false},
+		{"a store's old keys", storing("  url: redis://cache\n  key: /k\n  old_keys: []\n"), false},
+		{"a store's namespace", storing("  url: redis://cache\n  key: /k\n  namespace: a b\n"), false},
+		{"a store's sharing", storing("  url: redis://cache\n  key: /k\n  share: all\n"), false},
+		{"a store's deadline", storing("  deadline: 10ms\n"), false},
+		{"a store's word", storing("  ulr: none\n"), false},
 		{"role", aws("        role: x\n"), false},
 		{"duration", aws(roleLine + "        duration: 1d\n"), false},
 		{"duration bare", aws(roleLine + "        duration: 3600\n"), false},
