@@ -120,6 +120,11 @@ func TestAnotherSignInIsNotServedTheFirst(t *testing.T) {
 	if alice.IsZero() || bob.IsZero() || alice == bob {
 		t.Errorf("keys %s and %s: what is kept for one person is given to the next", alice, bob)
 	}
+	for _, account := range []string{"", stage.Reader} {
+		if (&fromgcp.ApplicationDefault{File: path, ServiceAccount: account}).CacheKey() == bob {
+			t.Errorf("account %q: what is kept for one account is given to another", account)
+		}
+	}
 	elsewhere := filepath.Join(dir, "elsewhere.json")
 	write(elsewhere, "alice")
 	if got := in("GOOGLE_APPLICATION_CREDENTIALS", elsewhere).CacheKey(); got != alice {

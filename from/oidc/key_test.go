@@ -4,6 +4,7 @@ package fromoidc_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -119,7 +120,9 @@ func TestExecutableKeyCoversItsSurroundings(t *testing.T) {
 	differ(t, before, tenant)
 	forbidden := &fromoidc.Executable{Command: []string{"a"}}
 	differ(t, tenant, forbidden.CacheKey())
+	own := os.Getenv("PWD")
 	t.Chdir(t.TempDir())
+	t.Setenv("PWD", own) // nobody has to tell
 	differ(t, tenant, source.CacheKey())
 }
 
@@ -152,5 +155,31 @@ func TestExecutableKeyCoversWhatTheProgramLeft(t *testing.T) {
 	differ(t, before, source.CacheKey())
 	if !(&fromoidc.Executable{Command: []string{"a"}, OutputFile: t.TempDir()}).CacheKey().IsZero() {
 		t.Error("the output file cannot be read, and there is a key")
+	}
+}
+
+// The agent goes by the program that asks, so what one program was given is not for another of the same user.
+func TestTwoProgramsWithOneSPIFFESocketDoNotShare(t *testing.T) {
+	t.Parallel()
+	own, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "other.exe")
+	if err := os.WriteFile(other, own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key := func(program string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program)
+		cmd.Env = append(os.Environ(), "TEST_PROGRAM=key")
+		out, err := cmd.Output()
+		if err != nil || len(out) != 64 {
+			t.Fatalf("%s, %v", out, err)
+		}
+		return string(out)
+	}
+	if one := key(os.Args[0]); one != key(os.Args[0]) || one == key(other) {
+		t.Error("two programs have one key, or one has two")
 	}
 }

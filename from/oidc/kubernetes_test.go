@@ -279,8 +279,11 @@ func TestTokenRequestKeys(t *testing.T) {
 		"one": {Lookup: pod, Dir: dir}, "server": {Lookup: pod, Dir: dir, APIServer: "https://a"}, "in another cluster": {Lookup: inPod("10.0.0.2", "443"), Dir: dir},
 		"namespace": {Lookup: pod, Dir: dir, Namespace: "n"}, "account": {Lookup: pod, Dir: dir, ServiceAccount: "n"}, "lifetime": {Lookup: pod, Dir: dir, Lifetime: time.Hour},
 		"directory": {Lookup: pod, Dir: mount(t, nil)}, "audience": {Lookup: pod, Dir: dir, Audience: "a"},
-		"namespace of the mount": {Lookup: pod, Dir: mount(t, map[string]string{"namespace": "other"})},
 	})
+	mounted := &fromoidc.TokenRequest{Lookup: pod, Dir: mount(t, nil)}
+	before := mounted.CacheKey()
+	put(t, filepath.Join(mounted.Dir, "namespace"), "other")
+	differ(t, before, mounted.CacheKey())
 	for name, source := range map[string]*fromoidc.TokenRequest{"no server": {Lookup: environment(nil), Dir: dir}, "no token": {Lookup: pod, Dir: mount(t, map[string]string{"token": ""})},
 		"no namespace": {Lookup: pod, Dir: mount(t, map[string]string{"namespace": ""})}} {
 		if !source.CacheKey().IsZero() {

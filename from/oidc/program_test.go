@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	fromoidc "github.com/stile-project/stile/from/oidc"
 )
 
 // program is what the tests of Executable run: this very test, started again with TEST_PROGRAM. It gives the exit code.
@@ -24,6 +26,8 @@ func program(mode string) int {
 		return 3
 	case "tell":
 		tell()
+	case "key":
+		fmt.Print((&fromoidc.SPIFFE{Socket: "unix:///a"}).CacheKey())
 	case "flood":
 		for {
 			if _, err := os.Stdout.WriteString(strings.Repeat("hunter2 ", 1<<10)); err != nil {
