@@ -11,12 +11,12 @@ import (
 )
 
 // proven obtains a token for audience and covers its claims, less those that differ from one token to the next.
-func proven(ctx context.Context, source stile.Source, audience string, without ...jwt.Claim) (stile.Key, error) {
+func proven(ctx context.Context, source stile.Source, audience string) (stile.Key, error) {
 	token, err := source.SubjectToken(ctx, audience)
 	if err != nil {
 		return stile.Key{}, err
 	}
-	identity, err := jwt.Identity(token.Value.Reveal(), without...)
+	identity, err := jwt.Identity(token.Value.Reveal())
 	if err != nil {
 		return stile.Key{}, &stile.Error{Op: "prove who this workload is", Err: fmt.Errorf("%w: the ID token cannot tell: %w", stile.ErrMisuse, err)}
 	}
