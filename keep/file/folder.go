@@ -52,7 +52,7 @@ func read(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
