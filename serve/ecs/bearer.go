@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ecs
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/stile-project/stile"
+)
+
+// maxToken is the most bytes that a bearer token may have.
+const maxToken = 8 << 10
+
+// settled is how long a file must have been left alone for its size and times to tell whether it changed: two writes
+// within one tick of the file system's clock look like one.
+const settled = 2 * time.Second
+
+// A bearer knows the token that callers present, given or in a file.
+type bearer struct {
+	value string
+	file  string
+	clock func() time.Time
+	last  atomic.Pointer[reading]
+}
+
+// A reading is what the file was when it was read.
+type reading struct {
+	info  os.FileInfo
+	at    time.Time
+	value string
+}
+
+func newBearer(o Options) (*bearer, error) {
+	b := &bearer{value: o.Token.Reveal(), file: o.TokenFile, clock: o.Clock}
+	switch {
+	case b.value == "" && b.file == "":
+		return nil, misuse("give a token or a file that holds one", "the endpoint has no bearer token")
+	case b.value != "" && b.file != "":
+		return nil, misuse("give one of the two", "the endpoint has a bearer token and a file for one")
+	case b.value != "":
+		return b, wellFormed(b.value)
+	}
+	return b, nil
+}
+
+// admits reports whether the request presents the token. It fails where the token cannot be known.
+func (b *bearer) admits(r *http.Request) (bool, error) {
+	want, err := b.current()
+	if err != nil {
+		return false, err
+	}
+	got := r.Header["Authorization"]
+	return len(got) == 1 && want != "" && subtle.ConstantTimeCompare([]byte(got[0]), []byte(want)) == 1, nil
+}
+
+// current is the token as of now. The file is looked at each time, and read whenever it is not surely the one that was
+// read last.
+func (b *bearer) current() (string, error) {
+	if b.file == "" {
+		return b.value, nil
+	}
+	info, err := os.Stat(b.file)
+	if err != nil {
+		return "", b.unreadable(err)
+	}
+	if last := b.last.Load(); last != nil && last.stillIs(info) {
+		return last.value, nil
+	}
+	// Opening a pipe would wait for whoever writes it.
+	if !info.Mode().IsRegular() {
+		return "", b.unreadable(errors.New("it is not a regular file"))
+	}
+	now, err := b.read()
+	if err != nil {
+		return "", b.unreadable(err)
+	}
+	b.last.Store(now)
+	return now.value, nil
+}
+
+func (l *reading) stillIs(info os.FileInfo) bool {
+	return os.SameFile(l.info, info) && l.info.Size() == info.Size() && l.info.ModTime().Equal(info.ModTime()) &&
+		l.info.ModTime().Add(settled).Before(l.at)
+}
+
+func (b *bearer) read() (*reading, error) {
+	at := b.clock()
+	f, err := os.Open(b.file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxToken+3)) // one too many, with a line break
+	if err != nil {
+		return nil, err
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	return &reading{info, at, value}, wellFormed(value)
+}
+
+func (b *bearer) unreadable(err error) error {
+	return &stile.Error{Op: "read the bearer token from " + b.file, Hint: "nobody is let in until the file holds a token",
+		Err: fmt.Errorf("%w: %w", stile.ErrTemporary, err)}
+}
+
+// wellFormed wants what an HTTP header can carry unchanged, and what SDKs agree to send: none sends a line break.
+func wellFormed(token string) error {
+	const hint = "make the token one line of printable ASCII"
+	switch {
+	case token == "":
+		return misuse(hint, "the bearer token is empty")
+	case len(token) > maxToken:
+		return misuse(hint, fmt.Sprintf("the bearer token has more than %d bytes", maxToken))
+	case token != strings.Trim(token, " "):
+		return misuse(hint, "the bearer token begins or ends with a space")
+	case strings.ContainsFunc(token, func(c rune) bool { return c < ' ' || c > '~' }):
+		return misuse(hint, "the bearer token has characters that a header cannot carry")
+	}
+	return nil
+}
+
+func misuse(hint, what string) error {
+	return &stile.Error{Op: "serve container credentials", Hint: hint, Err: fmt.Errorf("%w: %s", stile.ErrMisuse, what)}
+}
