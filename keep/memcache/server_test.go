@@ -187,7 +187,7 @@ func raw(t *testing.T, address, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.Write([]byte(text)); err != nil {
 		t.Fatal(err)
 	}

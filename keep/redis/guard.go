@@ -39,7 +39,7 @@ type state struct {
 func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	if !g.follow(p[:n]) {
-		_ = g.Conn.Close()
+		_ = g.Close()
 		return 0, errUnbounded
 	}
 	return n, err
@@ -66,8 +66,8 @@ func (s *state) follow(p []byte) bool {
 
 // begun looks at a header, and says whether what it announces is bounded.
 func (s *state) begun() bool {
-	kind, most := s.header[0], 0
-	switch kind {
+	var most int
+	switch s.header[0] {
 	case '$', '=', '!': // strings, verbatim strings and long errors
 		most = longestValue
 	case '*', '%', '~', '>', '|': // lists, maps, sets, what was not asked for, and attributes

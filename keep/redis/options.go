@@ -185,7 +185,7 @@ func (o *Options) credentials(context.Context) (user, password string, err error
 	if err != nil {
 		return "", "", &stile.Error{Op: op, Err: fmt.Errorf("%w: %w", stile.ErrMisuse, err)}
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, longestPassword+1))
 	if err != nil {
 		return "", "", &stile.Error{Op: op, Err: fmt.Errorf("%w: %w", stile.ErrMisuse, err)}

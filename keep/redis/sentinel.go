@@ -40,7 +40,7 @@ func (o *Options) masterBy(ctx context.Context, sentinel string, dial dialFunc) 
 	ctx, cancel := context.WithTimeout(ctx, dialTime/time.Duration(len(o.Addresses)+1))
 	defer cancel()
 	rdb := redis.NewClient(settings(sentinel, 0, o.sentinelCredentials, dial))
-	defer rdb.Close()
+	defer func() { _ = rdb.Close() }()
 	const op = "ask a sentinel for the master"
 	at, err := rdb.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", o.Master).StringSlice()
 	switch {

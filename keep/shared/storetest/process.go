@@ -40,7 +40,7 @@ func FreePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func (p *Process) Freeze() {
 		// Where there is no /proc, the signal is taken to have come.
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.cmd.Process.Pid))
 		for _, thread := range threads {
-			if text, err := os.ReadFile(thread); err == nil && !strings.Contains(string(text), "T (stopped)") { //nolint:gosec // G304: of our own process
+			if text, err := os.ReadFile(thread); err == nil && !strings.Contains(string(text), "T (stopped)") {
 				return false
 			}
 		}

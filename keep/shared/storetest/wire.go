@@ -26,7 +26,7 @@ func listen(t *testing.T, serve func(ctx context.Context, conn net.Conn)) (addre
 				return
 			}
 			all.Go(func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 				serve(ctx, conn)
 			})
@@ -89,10 +89,10 @@ func NewProxy(t *testing.T, server string) *Proxy {
 		if err != nil {
 			return
 		}
-		defer far.Close()
+		defer func() { _ = far.Close() }()
 		var both sync.WaitGroup
 		both.Go(func() {
-			defer far.Close()
+			defer func() { _ = far.Close() }()
 			p.pass(far, client, false)
 		})
 		p.pass(client, far, true)
