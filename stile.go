@@ -152,6 +152,15 @@ func (c Crossing) Credential(ctx context.Context) (Credential, error) {
 // Key identifies everything that decides what [Crossing.Credential] returns.
 func (c Crossing) Key() Key { return c.key }
 
+// Again is the same crossing with the key that the surroundings make now: a file or a variable may have changed since
+// c was built.
+func (c Crossing) Again() Crossing {
+	if !c.keyed {
+		return c
+	}
+	return Cross(c.source, c.target)
+}
+
 // Keyed reports whether source and target told their keys. If not, Key is this one value's alone.
 func (c Crossing) Keyed() bool { return c.keyed }
 

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +173,32 @@ func TestErrorText(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+const printsKey = "STILE_TEST_PRINTS_KEY"
+
+// TestUnkeyedCrossingsOfTwoProcesses: each counts its own from one, and a store that both use must not mix them up.
+func TestUnkeyedCrossingsOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	crossing := stile.Cross(stile.SourceFunc(nil), nil)
+	if os.Getenv(printsKey) != "" {
+		fmt.Println("key", crossing.Key(), crossing.Keyed())
+		return
+	}
+	seen := map[string]bool{}
+	for range 2 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestUnkeyedCrossingsOfTwoProcesses$") //nolint:gosec // this test itself
+		cmd.Env = append(os.Environ(), printsKey+"=1")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, key, found := strings.Cut(string(out), "key ")
+		key, _, _ = strings.Cut(key, "\n")
+		if !found || !strings.HasSuffix(key, " false") || seen[key] {
+			t.Errorf("got %q, want a key of its own, and not keyed", key)
+		}
+		seen[key] = true
 	}
 }

@@ -28,9 +28,8 @@ type entry struct {
 	flight  *flight // nil while nothing is exchanged
 	tried   bool    // the first use is over
 	failure failure
-	hanging int       // exchanges that did not end with their time
-	kept    stile.Key // what the store keeps this under, once it has said so
-	unkept  bool      // the store cannot keep it
+	hanging int  // exchanges that did not end with their time
+	unkept  bool // the store cannot keep it
 
 	// Guarded by the Memory's lock.
 	keepers int

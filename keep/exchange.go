@@ -25,7 +25,7 @@ func (e *entry) obtain(ctx context.Context, first, background bool) (got, error)
 	if g == nil || g.resting() {
 		return e.alone(ctx, first, background)
 	}
-	key, err := e.storeKey(ctx)
+	key, err := e.storeKey(ctx, first)
 	if err != nil {
 		return e.alone(ctx, first, background)
 	}
@@ -169,29 +169,29 @@ func deadOnArrival(c stile.Credential) error {
 // provingTimeout bounds the proof of identity that a shared store's key is made of: it may ask the workload's cloud.
 const provingTimeout = 10 * time.Second
 
-// storeKey is asked for once; while it cannot be told, the store is not used for this crossing.
-func (e *entry) storeKey(ctx context.Context) (stile.Key, error) {
+// storeKey is made anew each time, for whom the source speaks for can change while the process lives. While it cannot
+// be told, the store is not used for this crossing.
+func (e *entry) storeKey(ctx context.Context, first bool) (stile.Key, error) {
 	e.mu.Lock()
-	key, unkept := e.kept, e.unkept
+	unkept := e.unkept
 	e.mu.Unlock()
-	switch {
-	case unkept:
-		return key, stile.ErrMisuse
-	case !key.IsZero():
-		return key, nil
+	if unkept {
+		return stile.Key{}, stile.ErrMisuse
 	}
-	proving, cancel := context.WithTimeout(ctx, provingTimeout)
+	crossing := e.crossing
+	if !first {
+		crossing = crossing.Again()
+	}
+	ctx, cancel := context.WithTimeout(ctx, provingTimeout)
 	defer cancel()
-	key, err := e.memory.store.store.Key(proving, e.crossing)
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	key, err := e.memory.store.store.Key(ctx, crossing)
 	if err != nil {
+		e.mu.Lock()
 		e.unkept = errors.Is(err, stile.ErrMisuse)
+		e.mu.Unlock()
 		e.memory.log.WarnContext(ctx, "this credential is not shared", "crossing", e.name, "error", err.Error())
-		return key, err
 	}
-	e.kept = key
-	return key, nil
+	return key, err
 }
 
 // wait returns early, with the cause, when ctx ends.

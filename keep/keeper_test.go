@@ -638,3 +638,165 @@ func TestKeeperTellsWhatHappens(t *testing.T) {
 		}
 	})
 }
+
+// unused has keeper's credential refreshed once and then left alone, until left of its life is left.
+func unused(t *testing.T, k *keep.Keeper, left time.Duration) {
+	t.Helper()
+	token(t, k)
+	time.Sleep(56 * time.Minute)
+	time.Sleep(time.Until(k.Status().Expires) - left)
+	if s := k.Status(); !s.NextRefresh.IsZero() {
+		t.Fatalf("a refresh is planned: %+v", s)
+	}
+}
+
+func TestKeeperPrefersLateToHanging(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		target := &hanger{issuer{life: time.Hour}, make(chan struct{}, 2)}
+		target.free <- struct{}{}
+		target.free <- struct{}{}
+		keeper := kept(t, target)
+		unused(t, keeper, time.Minute)
+		before := time.Now()
+		if got := token(t, keeper); got != "token 2" || time.Since(before) != 2*time.Second {
+			t.Errorf("got %q after %s, want the one that is under the floor after 2s", got, time.Since(before))
+		}
+		close(target.free)
+		synctest.Wait()
+	})
+}
+
+// TestKeeperReadsInQuickSuccession crosses an expiry at a pace where no read asks the clock.
+func TestKeeperReadsInQuickSuccession(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		target := &issuer{life: time.Minute + pulse/2}
+		keeper := kept(t, target)
+		token(t, keeper)
+		target.failWith(outage)
+		served, refused := 0, 0
+		for range 7000 {
+			cred, err := keeper.Credential(t.Context())
+			switch {
+			case err != nil:
+				refused++
+			case !cred.Expires.After(time.Now()):
+				t.Fatalf("handed out dead since %s", time.Since(cred.Expires))
+			default:
+				served++
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if served < 5999 || refused < 900 {
+			t.Errorf("%d reads served and %d refused", served, refused)
+		}
+	})
+}
+
+func TestKeeperKeepsWhatLivesWhenTheNextIsDead(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var behind atomic.Int64
+		target := &issuer{life: time.Hour, now: func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }}
+		keeper := kept(t, target)
+		first := token(t, keeper)
+		behind.Store(int64(2 * time.Hour))
+		time.Sleep(58 * time.Minute)
+		if got := token(t, keeper); got != first {
+			t.Errorf("got %q", got)
+		}
+		if s := keeper.Status(); s.Failures == 0 {
+			t.Errorf("got %+v, want credentials dead on arrival to count as failures", s)
+		}
+	})
+}
+
+func TestKeeperClockSetBackWhileTheCloudIsDown(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var back atomic.Int64
+		wall := func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
+		target := &issuer{life: time.Hour}
+		keeper := kept(t, target, keep.WithClock(wall))
+		token(t, keeper)
+		target.failWith(outage)
+		back.Store(int64(24 * time.Hour))
+		time.Sleep(time.Hour)
+		if cred, err := keeper.Credential(t.Context()); err == nil {
+			t.Errorf("handed out dead since %s, by a clock that was set back", time.Since(cred.Expires))
+		}
+	})
+}
+
+func TestKeeperClockSetBackIsNotFelt(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var back atomic.Int64
+		wall := func() time.Time { return time.Now().Add(-time.Duration(back.Load())) }
+		target := &issuer{life: time.Hour, takes: time.Second, now: wall}
+		keeper := kept(t, target, keep.WithClock(wall))
+		token(t, keeper)
+		back.Store(int64(24 * time.Hour))
+		for range 3 * 60 {
+			time.Sleep(time.Minute)
+			before := time.Now()
+			if _, err := keeper.Credential(t.Context()); err != nil || time.Since(before) > 0 {
+				t.Fatalf("after %s a read waited %s and got %v", time.Since(begun), time.Since(before), err)
+			}
+		}
+	})
+}
+
+// TestKeeperAfterSleep: timers stand still while a machine sleeps, and its wall clock is ahead when it wakes.
+func TestKeeperAfterSleep(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var slept atomic.Int64
+		wall := func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+		target := &issuer{life: time.Hour, now: wall}
+		keeper := kept(t, target, keep.WithClock(wall))
+		token(t, keeper)
+		slept.Store(int64(8 * time.Hour))
+		time.Sleep(31 * time.Second)
+		if s := keeper.Status(); s.Expires.Before(wall()) {
+			t.Errorf("half a minute after waking: %+v, want a new credential though nobody asked", s)
+		}
+	})
+}
+
+func TestKeeperAsksNoClockWhenIdle(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var asked atomic.Int64
+		keeper := kept(t, &issuer{life: 12 * time.Hour}, keep.WithClock(func() time.Time {
+			asked.Add(1)
+			return time.Now()
+		}))
+		for range 100 {
+			token(t, keeper)
+			time.Sleep(time.Millisecond)
+		}
+		before := asked.Load()
+		time.Sleep(time.Hour)
+		if n := asked.Load() - before; n > 130 {
+			t.Errorf("asked %d times in an hour with no reads", n)
+		}
+	})
+}
+
+func TestKeeperJittersRetries(t *testing.T) {
+	t.Parallel()
+	for random, want := range map[float64]time.Duration{0: 700 * time.Millisecond, 0.5: 1050 * time.Millisecond} {
+		in(t, func(t *testing.T) {
+			target := &issuer{life: time.Hour}
+			target.failWith(outage)
+			keeper := kept(t, target, keep.WithRandom(func() float64 { return random }))
+			before := time.Now()
+			_, _ = keeper.Credential(t.Context())
+			if took := time.Since(before); took != want {
+				t.Errorf("random %v: gave up after %s, want %s", random, took, want)
+			}
+		})
+	}
+}

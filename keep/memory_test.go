@@ -186,3 +186,30 @@ func TestReadAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for a read", n)
 	}
 }
+
+// TestMemoryRefreshesFewAtOnce: what falls due together, as after a machine's sleep, is no stampede.
+func TestMemoryRefreshesFewAtOnce(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var slept, now, most atomic.Int64
+		wall := func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+		memory := keep.NewMemory(keep.WithClock(wall))
+		defer memory.Close()
+		counting := stile.SourceFunc(func(ctx context.Context, _ string) (stile.SubjectToken, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			return stile.SubjectToken{}, sleep(ctx, time.Second)
+		})
+		target := &issuer{life: time.Hour, now: wall}
+		for range 100 {
+			token(t, memory.Keep(stile.Cross(counting, target), keep.Terms{}))
+		}
+		slept.Store(int64(53 * time.Minute))
+		time.Sleep(time.Minute)
+		if n := target.made.Load(); n != 200 || most.Load() != 16 {
+			t.Errorf("%d exchanges, %d at once, want 200 and 16", n, most.Load())
+		}
+	})
+}

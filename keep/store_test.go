@@ -446,3 +446,67 @@ func TestStoreCloseWaitsForTheSave(t *testing.T) {
 		}
 	})
 }
+
+// TestStoreLooksAgainUnderTheLease: the leader before may have saved and released since the last look.
+func TestStoreLooksAgainUnderTheLease(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		f := newFleet(t, 1, 0)
+		key, err := f.shelf.Key(t.Context(), f.crossing(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.shelf.before = func(_ context.Context, what string) error {
+			if what == "lease" {
+				f.shelf.mu.Lock()
+				defer f.shelf.mu.Unlock()
+				f.shelf.records[key] = keep.Record{Obtained: time.Now(),
+					Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: time.Now().Add(time.Hour)}}
+			}
+			return nil
+		}
+		if got := token(t, f.keepers[0]); got != "kept" || f.made.Load() != 0 {
+			t.Errorf("got %q after %d exchanges", got, f.made.Load())
+		}
+	})
+}
+
+// turncoat is a source whose identity changes under the program that uses it.
+type turncoat struct{ who *atomic.Pointer[string] }
+
+func (c turncoat) CacheKey() stile.Key { return someone(*c.who.Load()).CacheKey() }
+
+func (c turncoat) SubjectToken(ctx context.Context, audience string) (stile.SubjectToken, error) {
+	return someone(*c.who.Load()).SubjectToken(ctx, audience)
+}
+
+// TestStoreIdentityChangesUnderTheProgram: what is exchanged for the new identity is not kept as the old one's.
+func TestStoreIdentityChangesUnderTheProgram(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		shelf, made, who := newShelf(), new(atomic.Int64), new(atomic.Pointer[string])
+		old, renewed := "old", "new"
+		target := something{"a", time.Hour, made}
+		read := func(c stile.Crossing) string {
+			k := keep.New(c, keep.WithStore(shelf, 0))
+			defer k.Close()
+			return token(t, k)
+		}
+		who.Store(&old)
+		changing := keep.New(stile.Cross(turncoat{who}, target), keep.WithStore(shelf, 0))
+		defer changing.Close()
+		token(t, changing)
+		who.Store(&renewed)
+		time.Sleep(2 * time.Hour)
+		if got := token(t, changing); got != "new for a for 1h0m0s" {
+			t.Errorf("got %q", got)
+		}
+		synctest.Wait()
+		if got := read(stile.Cross(someone(old), target)); got != "old for a for 1h0m0s" {
+			t.Errorf("the old identity got %q", got)
+		}
+		if got := read(stile.Cross(someone(renewed), target)); got != "new for a for 1h0m0s" {
+			t.Errorf("the new identity got %q", got)
+		}
+	})
+}

@@ -221,7 +221,7 @@ func (p *program) inGoogle(ctx context.Context, id *identity) error {
 	}
 	ctx, cancel := patiently(ctx, "nothing answered at the metadata server's address")
 	defer cancel()
-	here, err := metadata.Identity(ctx)
+	here, err := metadata.Whoami(ctx)
 	if err != nil {
 		return err
 	}

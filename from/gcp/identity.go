@@ -11,12 +11,12 @@ import (
 )
 
 // proven obtains a token for audience and covers its claims, less those that differ from one token to the next.
-func proven(ctx context.Context, source stile.Source, audience string) (stile.Key, error) {
+func proven(ctx context.Context, source stile.Source, audience string, without ...jwt.Claim) (stile.Key, error) {
 	token, err := source.SubjectToken(ctx, audience)
 	if err != nil {
 		return stile.Key{}, err
 	}
-	identity, err := jwt.Identity(token.Value.Reveal())
+	identity, err := jwt.Identity(token.Value.Reveal(), without...)
 	if err != nil {
 		return stile.Key{}, &stile.Error{Op: "prove who this workload is", Err: fmt.Errorf("%w: the ID token cannot tell: %w", stile.ErrMisuse, err)}
 	}
@@ -44,4 +44,22 @@ func (a *ApplicationDefault) Identity(ctx context.Context, audience string, _ bo
 // Identity covers the claims of an ID token for audience, as the far side sees them, and not the key that signed for it.
 func (k *Key) Identity(ctx context.Context, audience string, _ bool) (stile.Key, error) {
 	return proven(ctx, k, audience)
+}
+
+// machineClaims are what a token of the format "full" says of one machine and of no other. Zone, project, license and
+// confidentiality stay: the machines of one group have them in common, and a far side's trust may ask for them.
+// Source: Compute Engine, "Verify the identity of a VM", token contents.
+var machineClaims = []jwt.Claim{
+	{"google", "compute_engine", "instance_id"}, {"google", "compute_engine", "instance_name"}, {"google", "compute_engine", "instance_creation_timestamp"},
+}
+
+// Identity covers the claims of an ID token for audience. With the format "full" Compute Engine says there which machine
+// it is, so that each is an identity of its own; with role, id, name and creation of the machine are left out, as the
+// session's name is for an EC2 instance, since all the machines of the service account are one principal. The format
+// "standard" tells no machine from another in the first place.
+func (m *Metadata) Identity(ctx context.Context, audience string, role bool) (stile.Key, error) {
+	if role {
+		return proven(ctx, m, audience, machineClaims...)
+	}
+	return proven(ctx, m, audience)
 }

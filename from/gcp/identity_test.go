@@ -13,10 +13,12 @@ import (
 
 	"github.com/stile-project/stile"
 	fromgcp "github.com/stile-project/stile/from/gcp"
+	labgcp "github.com/stile-project/stile/lab/gcp"
 	"github.com/stile-project/stile/lab/stage"
 )
 
 var (
+	_ stile.Identified = (*fromgcp.Metadata)(nil)
 	_ stile.Identified = (*fromgcp.Impersonated)(nil)
 	_ stile.Identified = (*fromgcp.SignedJWT)(nil)
 	_ stile.Identified = (*fromgcp.ApplicationDefault)(nil)
@@ -167,5 +169,37 @@ func TestMetadataKeysOfTheSameAreOne(t *testing.T) {
 	unkeyed := stile.Cross(stile.SourceFunc(func(context.Context, string) (stile.SubjectToken, error) { return stile.SubjectToken{}, nil }), nil)
 	if !by(unkeyed).IsZero() {
 		t.Error("nobody knows whose rights a crossing has, and there is a key")
+	}
+}
+
+func TestMetadataIdentity(t *testing.T) {
+	t.Parallel()
+	s := play(t)
+	machine := func(name, account string) http.Handler {
+		return s.World.Google.VM(labgcp.Machine{Project: stage.Project, Zone: "europe-west1-b", Name: name, ServiceAccount: account})
+	}
+	one, two := machine("one", stage.Resizer), machine("two", stage.Resizer)
+	key := func(place http.Handler, format string, role bool) stile.Key {
+		return prove(t, &fromgcp.Metadata{Client: s.client(place), Format: format}, audience, role)
+	}
+	if key(one, "", false) != key(one, "", false) || key(one, "", true) != key(one, "", true) {
+		t.Error("a renewed token is another identity")
+	}
+	if key(one, "", false) == key(two, "", false) {
+		t.Error("two machines are one: their tokens tell them apart")
+	}
+	if key(one, "", true) != key(two, "", true) {
+		t.Error("two machines of one account are two, and the role alone was asked for")
+	}
+	if key(one, "standard", false) != key(two, "standard", false) {
+		t.Error("nothing tells the machines apart, and they are two")
+	}
+	for _, role := range []bool{false, true} {
+		if other := machine("one", stage.Reader); key(one, "", role) == key(other, "", role) {
+			t.Error("two service accounts are one identity")
+		}
+		if place := s.run(stage.Resizer); key(place, "", role) != key(place, "", role) {
+			t.Error("Cloud Run is another each time")
+		}
 	}
 }

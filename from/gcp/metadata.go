@@ -82,8 +82,8 @@ type Identity struct {
 	Region        string // "europe-west1"; empty where the platform does not say
 }
 
-// Identity asks who this workload is. It needs no permission.
-func (m *Metadata) Identity(ctx context.Context) (Identity, error) {
+// Whoami asks who this workload is. It needs no permission.
+func (m *Metadata) Whoami(ctx context.Context) (Identity, error) {
 	const op = "ask who this workload is"
 	var id Identity
 	for _, q := range []struct {

@@ -96,7 +96,7 @@ func TestAccountIsAskedFor(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	s := set(t)
-	got, err := (&fromgcp.Metadata{Client: at(s, s.VM)}).Identity(t.Context())
+	got, err := (&fromgcp.Metadata{Client: at(s, s.VM)}).Whoami(t.Context())
 	want := fromgcp.Identity{Email: stage.Resizer, ProjectID: stage.Project, ProjectNumber: stage.Number, Zone: "europe-west1-b", Region: "europe-west1"}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)

@@ -245,7 +245,7 @@ func TestPlacesTellWhoTheyAre(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := (&fromgcp.Metadata{Client: s.client(c.place)}).Identity(t.Context())
+			got, err := (&fromgcp.Metadata{Client: s.client(c.place)}).Whoami(t.Context())
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
 			}
