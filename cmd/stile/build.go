@@ -3,53 +3,30 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"time"
 
-	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/from/aws/awschain"
 	fromgcp "github.com/stile-project/stile/from/gcp"
 	"github.com/stile-project/stile/internal/assemble"
 )
 
-// obtain makes the crossing once. A keeper would detach the exchange from ctx for the sake of its other callers; here
-// there are none, and the step that is under way when the time is up can say so itself.
-func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credential, error) {
-	around, err := p.surroundings()
-	if err != nil {
-		return stile.Credential{}, err
-	}
-	crossing, err := around.Crossing(ctx, c)
-	if err != nil {
-		return stile.Credential{}, err
-	}
-	cred, err := crossing.Credential(ctx)
-	if err != nil {
-		return stile.Credential{}, err
-	}
-	if !cred.Expires.After(time.Now()) {
-		return stile.Credential{}, &stile.Error{Op: "use the credential", Hint: "check this machine's clock",
-			Err: fmt.Errorf("%w: it expired at %s, before it arrived", stile.ErrTemporary, cred.Expires.UTC().Format(time.RFC3339))}
-	}
-	return cred, nil
-}
-
-// surroundings are this process, as crossings see it.
-func (p *program) surroundings() (assemble.Surroundings, error) {
+// surroundings are this process, as crossings see it. Most of a command that finds its credential kept would go into
+// the client for the AWS SDK, so only a crossing from AWS has one.
+func (p *program) surroundings(from config.From) (assemble.Surroundings, error) {
 	client, err := p.client()
 	if err != nil {
 		return assemble.Surroundings{}, err
 	}
-	forAWS, err := p.awsClient()
-	if err != nil {
-		return assemble.Surroundings{}, err
-	}
-	return assemble.Surroundings{Lookup: os.LookupEnv, Client: client, AWSClient: forAWS, AllowExecutables: p.executablesAllowed(),
+	around := assemble.Surroundings{Lookup: os.LookupEnv, Client: client, AllowExecutables: p.executablesAllowed(),
 		ClientCertificate: p.certFile != "",
-		MFA:               p.askMFA(), Warn: func(text string) { p.warn("%s", text) }}, nil
+		MFA:               p.askMFA(), Warn: func(text string) { p.warn("%s", text) }}
+	if from.AWS != nil {
+		if around.AWSClient, err = p.awsClient(); err != nil {
+			return assemble.Surroundings{}, err
+		}
+	}
+	return around, nil
 }
 
 // executablesAllowed is by the flag, or by the variable that Google's libraries ask for.
@@ -58,7 +35,7 @@ func (p *program) executablesAllowed() bool {
 }
 
 func (p *program) metadata(from config.FromGCP) (*fromgcp.Metadata, error) {
-	around, err := p.surroundings()
+	around, err := p.surroundings(config.From{GCP: &from})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +43,7 @@ func (p *program) metadata(from config.FromGCP) (*fromgcp.Metadata, error) {
 }
 
 func (p *program) awsOptions(from config.FromAWS) (awschain.Options, error) {
-	around, err := p.surroundings()
+	around, err := p.surroundings(config.From{AWS: &from})
 	if err != nil {
 		return awschain.Options{}, err
 	}

@@ -38,7 +38,7 @@ func (p *program) crossingNames(ctx context.Context, where string, want func(con
 	if err != nil {
 		return nil
 	}
-	file, err := config.Parse(where, data)
+	file, err := config.ParseAllowing(where, data, config.ForeignPolicy{AllowStores: true}) // nothing is kept by a completion
 	if err != nil {
 		return nil // stile config check says why; a completion has nowhere to say it
 	}

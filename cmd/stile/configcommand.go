@@ -34,10 +34,11 @@ stile/stile.yaml in the user's configuration folder.`,
   stile config check s3://my-bucket/credential.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			where := cmp.Or(p.env("STILE_CONFIG"), p.defaultConfig())
+			named := p.env("STILE_CONFIG")
 			if len(args) > 0 {
-				where = args[0]
+				named = args[0]
 			}
+			where := cmp.Or(named, p.defaultConfig())
 			if where == "" {
 				return misuse("check the configuration", "there is no stile.yaml here: name a file")
 			}
@@ -47,7 +48,7 @@ stile/stile.yaml in the user's configuration folder.`,
 			if err != nil {
 				return err
 			}
-			good, err := p.check(where, data, p.foreign(allowHosts))
+			good, err := p.check(where, data, p.foreignStore(allowHosts, where, named != ""))
 			if err != nil {
 				return err
 			}
@@ -85,6 +86,9 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 	fmt.Fprintf(&b, "%s: good: %s\n", shown(where), count)
 	for _, name := range file.Names() {
 		fmt.Fprintf(&b, "  %s: %s\n", name, describe(file.Crossings[name]))
+	}
+	if s := file.Store; s != nil && s.IsShared() {
+		fmt.Fprintf(&b, "  credentials are kept in %s, sealed\n", s.Engine())
 	}
 	return b.String(), nil
 }

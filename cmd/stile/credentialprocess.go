@@ -45,5 +45,6 @@ func (p *program) credentialProcessCommand() *cobra.Command {
 	p.awsFlags(cmd, &s)
 	audienceFlag(cmd, &s, inAWSCloud, "the `AUDIENCE` that the role's trust policy checks with accounts.google.com:oaud (default sts.amazonaws.com)")
 	p.completesCrossings(cmd, &s, intoAWS)
+	p.cacheFlag(cmd)
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,12 @@ func (p *program) fileFlags(cmd *cobra.Command, s *settings) {
 	hideDefaults(f, "config")
 	p.executablesFlag(cmd)
 	under(whichCrossing, f, "config", "allow-host")
+}
+
+// cacheFlag is for commands that give a credential.
+func (p *program) cacheFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.noCache, "no-cache", set(p.env("STILE_NO_CACHE")), "exchange anew, and keep nothing beyond this command [$STILE_NO_CACHE=1]")
+	hideDefaults(cmd.Flags(), "no-cache")
 }
 
 func (p *program) executablesFlag(cmd *cobra.Command) {
@@ -149,6 +156,15 @@ func (p *program) foreign(allowHosts []string) config.ForeignPolicy {
 	return config.ForeignPolicy{AllowHosts: allowHosts, AllowExecutables: p.executablesAllowed()}
 }
 
+// foreignStore is the same for a stile.yaml, which may name a store. On this machine, the user chose a file by naming it
+// or by putting it into the configuration folder. One that merely lies in the current folder may have come with a
+// checkout, and one from elsewhere is whoever's can write there.
+func (p *program) foreignStore(allowHosts []string, where string, named bool) config.ForeignPolicy {
+	policy := p.foreign(allowHosts)
+	policy.AllowStores = (named || where != configHere) && !strings.Contains(where, "://")
+	return policy
+}
+
 func (p *program) credentialFile(ctx context.Context, s *settings, where string) (config.Crossing, error) {
 	data, err := p.read(ctx, where)
 	if err != nil {
@@ -203,9 +219,12 @@ func (p *program) fromFile(ctx context.Context, s *settings, want func(config.To
 	if err != nil {
 		return config.Crossing{}, err
 	}
-	file, err := config.ParseAllowing(where, data, p.foreign(s.allowHosts))
+	file, err := config.ParseAllowing(where, data, p.foreignStore(s.allowHosts, where, s.configFile != ""))
 	if err != nil {
 		return config.Crossing{}, err
+	}
+	if file.Store != nil {
+		p.store = *file.Store
 	}
 	name := s.name
 	if name == "" {
@@ -266,9 +285,12 @@ func (s *settings) narrowGoogle(to *config.ToGCP) {
 	}
 }
 
+// configHere is where a stile.yaml is found without being named.
+const configHere = "stile.yaml"
+
 // defaultConfig is the first stile.yaml that exists: here, then in the user's configuration folder.
 func (p *program) defaultConfig() string {
-	candidates := []string{"stile.yaml"}
+	candidates := []string{configHere}
 	if folder, err := os.UserConfigDir(); err == nil {
 		candidates = append(candidates, filepath.Join(folder, "stile", "stile.yaml"))
 	}

@@ -67,6 +67,7 @@ func (p *program) bothFlags(cmd *cobra.Command, s *settings) {
 	p.awsFlags(cmd, s)
 	audienceFlag(cmd, s, whichCrossing, "into AWS, the `AUDIENCE` that the trust policy checks; with --id-token, the URL of the service that will check it")
 	p.completesCrossings(cmd, s, anywhere)
+	p.cacheFlag(cmd)
 }
 
 func (p *program) environment(ctx context.Context, s *settings) (stile.Kind, []outlet.Variable, error) {

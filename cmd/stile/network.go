@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -21,18 +22,27 @@ import (
 
 // client asks the clouds. Proxies come from the environment, as everywhere.
 func (p *program) client() (*http.Client, error) {
-	roots, err := p.roots()
+	more, err := p.moreCAs()
 	if err != nil {
 		return nil, err
 	}
 	certificates, err := p.certificates()
-	if err != nil || (roots == nil && certificates == nil) {
+	if err != nil || (more == nil && certificates == nil) {
 		return http.DefaultClient, err
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, Certificates: certificates, MinVersion: tls.VersionTLS12}
-	return &http.Client{Transport: t}, nil
+	return &http.Client{Transport: &late{build: sync.OnceValue(func() http.RoundTripper {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.TLSClientConfig = &tls.Config{RootCAs: withSystem(more), Certificates: certificates, MinVersion: tls.VersionTLS12}
+		return t
+	})}}, nil
 }
+
+// late is built by its first request: reading the system's certificates takes longer than all else that a command does
+// which finds its credential kept.
+type late struct{ build func() http.RoundTripper }
+
+// RoundTrip leaves the request to what is built.
+func (l *late) RoundTrip(req *http.Request) (*http.Response, error) { return l.build().RoundTrip(req) }
 
 // certificates are what --client-cert presents; nil without one.
 func (p *program) certificates() ([]tls.Certificate, error) {
@@ -52,12 +62,12 @@ func (p *program) certificates() ([]tls.Certificate, error) {
 
 // awsClient is the same for the AWS SDK, which insists on a client that it can add AWS_CA_BUNDLE to.
 func (p *program) awsClient() (*awshttp.BuildableClient, error) {
-	roots, err := p.roots()
-	if err != nil || roots == nil {
+	more, err := p.moreCAs()
+	if err != nil || more == nil {
 		return awshttp.NewBuildableClient(), err
 	}
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		t.TLSClientConfig = &tls.Config{RootCAs: withSystem(more), MinVersion: tls.VersionTLS12}
 	}), nil
 }
 
@@ -78,8 +88,8 @@ func (b bounded) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// roots are the system's certificates and those of --ca-file; nil without one.
-func (p *program) roots() (*x509.CertPool, error) {
+// moreCAs are the certificates of --ca-file, checked; nil without one.
+func (p *program) moreCAs() ([]byte, error) {
 	if p.caFile == "" {
 		return nil, nil
 	}
@@ -87,14 +97,23 @@ func (p *program) roots() (*x509.CertPool, error) {
 	if err != nil {
 		return nil, misuse("read the CA file", "%w", err)
 	}
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		return nil, misuse("read the CA file", "%s holds no PEM certificate", p.caFile)
+	}
+	return data, nil
+}
+
+// withSystem are the system's certificates, and more; nil, which is the system's, without more.
+func withSystem(more []byte) *x509.CertPool {
+	if more == nil {
+		return nil
+	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, misuse("read the CA file", "%s holds no PEM certificate", p.caFile)
-	}
-	return pool, nil
+	pool.AppendCertsFromPEM(more)
+	return pool
 }
 
 // caLimit is the most that a CA file may hold, in bytes: a system's whole bundle is a quarter of it.

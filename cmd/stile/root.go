@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
 )
 
 // program is one invocation: its streams, its environment and the flags that every command has.
@@ -29,6 +30,9 @@ type program struct {
 	certFile, keyFile string
 
 	allowExecutables bool
+
+	noCache bool
+	store   config.Store // of the stile.yaml that the crossing came from
 }
 
 // run is the whole program but for the process around it.
@@ -78,7 +82,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	root.PersistentFlags().StringVar(&p.keyFile, "client-key", "", "the private key of --client-cert, a PEM `FILE`")
 	hideDefaults(root.PersistentFlags(), "ca-file")
 	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.whoamiCommand(),
-		p.configCommand(), p.versionCommand())
+		p.configCommand(), p.cacheCommand(), p.versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -200,10 +204,16 @@ func (p *program) report(err error) {
 		return // the command has said what it had to say
 	}
 	p.say("error", err.Error())
+	p.say("hint", hint(err))
+}
+
+// hint is the step that usually mends what failed; empty where none is known.
+func hint(err error) string {
 	var e *stile.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		p.say("hint", e.Hint)
+	if errors.As(err, &e) {
+		return e.Hint
 	}
+	return ""
 }
 
 func (p *program) warn(format string, args ...any) { p.say("warning", fmt.Sprintf(format, args...)) }

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stile-project/stile/internal/stores"
 	"github.com/stile-project/stile/lab/stage"
 )
 
@@ -41,16 +45,29 @@ func TestMain(m *testing.M) {
 //	reads gs|s3          the last standard output is a credential that the cloud accepts for the stage's object
 //	tidy                 the last standard error has only Stile's own lines, and no secret
 //	within D COMMAND...  runs a command that must end before D
+//	exchanges N          the token services gave N credentials since they were last counted
+//	together N COMMAND...  runs a command N times at once, in the lab's environment: all must succeed, and print the same
+//
+// and the condition [lean], for the build without the clouds' SDKs.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Vars = slices.DeleteFunc(e.Vars, func(v string) bool { return strings.HasPrefix(v, "HOME=") })
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			e.Setenv("STILE_NO_KEYRING", "1")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lab": scriptLab, "fault": scriptFault, "skew": scriptSkew, "tidy": scriptTidy, "put": scriptPut, "reads": scriptReads, "within": scriptWithin,
+			"exchanges": scriptExchanges, "together": scriptTogether,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "lean" {
+				return false, fmt.Errorf("no condition %q", name)
+			}
+			return stores.Linked().Build == "lean", nil
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -186,5 +203,42 @@ func scriptWithin(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if neg != (err != nil) {
 		ts.Fatalf("ended with %v", err)
+	}
+}
+
+// scriptExchanges counts what the clouds' journals say they gave out.
+func scriptExchanges(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	for _, e := range here(ts).scene.World.Journal.Take() {
+		if (e.Operation == "token exchange" || e.Operation == "AssumeRoleWithWebIdentity") && e.Status == http.StatusOK {
+			got++
+		}
+	}
+	if got != want {
+		ts.Fatalf("%d exchanges, want %d", got, want)
+	}
+}
+
+func scriptTogether(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	w := here(ts)
+	var all sync.WaitGroup
+	printed, failed := make([]string, n), make([]error, n)
+	for i := range n {
+		all.Go(func() {
+			cmd := exec.CommandContext(context.Background(), args[1], args[2:]...)
+			cmd.Dir, cmd.Env = w.folder, append([]string{"PATH=" + ts.Getenv("PATH")}, w.env...)
+			out, err := cmd.CombinedOutput()
+			printed[i], failed[i] = string(out), err
+		})
+	}
+	all.Wait()
+	for i := range n {
+		if failed[i] != nil || printed[i] != printed[0] {
+			ts.Fatalf("process %d of %d: %v, %q; the first printed %q", i+1, n, failed[i], printed[i], printed[0])
+		}
 	}
 }

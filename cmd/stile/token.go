@@ -52,6 +52,7 @@ func (p *program) tokenCommand() *cobra.Command {
 	p.googleFlags(cmd, &s)
 	audienceFlag(cmd, &s, inGoogleCloud, "with --id-token: the `URL` of the service that will check it")
 	p.completesCrossings(cmd, &s, intoToken)
+	p.cacheFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the token with its kind, expiry and principal as JSON")
 	return cmd
 }

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stile-project/stile/internal/stores"
 )
 
 func (p *program) versionCommand() *cobra.Command {
@@ -19,11 +22,19 @@ func (p *program) versionCommand() *cobra.Command {
 		Example: "  stile version\n  stile version --json",
 		Args:    takesNothing,
 		RunE: func(*cobra.Command, []string) error {
-			v := version()
+			v, links := version(), stores.Linked()
 			if asJSON {
-				return json.NewEncoder(p.stdout).Encode(v)
+				return json.NewEncoder(p.stdout).Encode(struct {
+					Arch     string `json:"arch"`
+					Go       string `json:"go"`
+					OS       string `json:"os"`
+					Revision string `json:"revision"`
+					Version  string `json:"version"`
+					stores.Links
+				}{v["arch"], v["go"], v["os"], v["revision"], v["version"], links})
 			}
-			_, err := fmt.Fprintf(p.stdout, "stile %s %s (%s)\n", v["version"], v["revision"], v["go"])
+			_, err := fmt.Fprintf(p.stdout, "stile %s %s (%s)\nstores: %s; keys: %s; build: %s\n", v["version"], v["revision"], v["go"],
+				strings.Join(links.Stores, ", "), strings.Join(links.Keys, ", "), links.Build)
 			return err
 		},
 	}

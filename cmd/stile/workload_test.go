@@ -68,6 +68,8 @@ func (w *workload) settle(place string) error {
 	}
 	w.set("HOME", home)
 	w.set("XDG_CONFIG_HOME", filepath.Join(home, ".config"))
+	w.set("XDG_CACHE_HOME", filepath.Join(home, ".cache"))
+	w.set("STILE_NO_KEYRING", "1") // that of whoever runs the tests is theirs
 	w.set("HTTPS_PROXY", w.server.Proxy)
 	w.set("NO_PROXY", "127.0.0.1,localhost")
 	w.set("STILE_CA_FILE", ca)

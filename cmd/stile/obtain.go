@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/stores"
+	"github.com/stile-project/stile/keep"
+	"github.com/stile-project/stile/keep/file"
+	"github.com/stile-project/stile/keep/file/keyring"
+)
+
+// sessionFloor is the least remaining life of an AWS session that is handed out: below it, botocore and the SDKs like it
+// ask again. Source: botocore, credentials.py, RefreshableCredentials, _DEFAULT_ADVISORY_REFRESH_TIMEOUT.
+const sessionFloor = 15 * time.Minute
+
+// lastWords is how long an exchange may take to say what it was at when the time was up. The keeper itself gives it half
+// of that.
+const lastWords = time.Second
+
+// obtain gives the crossing's credential: the one that is kept, or a new one, which is then kept.
+func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credential, error) {
+	around, err := p.surroundings(c.From)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	crossing, err := around.Crossing(ctx, c)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	log := slog.New(&warnings{to: p, shared: p.store.IsShared()})
+	store, closeStore, err := p.openStore(ctx, log)
+	if err != nil {
+		return stile.Credential{}, err
+	}
+	defer closeStore()
+	left := timeLeft(ctx)
+	options := []keep.Option{keep.WithTimeout(left), keep.WithLogger(log)}
+	if store != nil {
+		options = append(options, keep.WithStore(store, p.store.Deadline.Std()))
+	}
+	memory := keep.NewMemory(options...)
+	defer memory.Close() // waits until the credential is saved
+	terms := keep.Terms{Name: c.Name}
+	if c.To.AWS != nil {
+		terms.Floor = sessionFloor
+	}
+	ctx, cancel := patientlyEnding(ctx)
+	defer cancel()
+	cred, err := memory.Keep(crossing, terms).Credential(ctx)
+	if err != nil {
+		return stile.Credential{}, &inOurWords{err, "not done within " + left.String(), "not done within --timeout " + p.timeout.String()}
+	}
+	return cred, nil
+}
+
+// inOurWords is an error of the keeper, which knows how long it had and not which flag said so.
+type inOurWords struct {
+	error
+	theirs, ours string
+}
+
+func (e *inOurWords) Error() string { return strings.Replace(e.error.Error(), e.theirs, e.ours, 1) }
+func (e *inOurWords) Unwrap() error { return e.error }
+
+// openStore gives nil where nothing is kept. A folder that cannot be used costs an exchange, and no more; a store that
+// someone described, and that cannot work as described, is for them to mend.
+func (p *program) openStore(ctx context.Context, log *slog.Logger) (keep.Store, func(), error) {
+	none := func() {}
+	if p.noCache {
+		return nil, none, nil
+	}
+	deadline := p.store.Deadline.Std()
+	if deadline == 0 {
+		deadline = keep.DefaultStoreDeadline
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	store, closeStore, err := stores.Open(ctx, p.store, stores.Surroundings{Lookup: os.LookupEnv, Keyring: p.keyring(), Log: log})
+	switch {
+	case err != nil && p.store.IsShared() && errors.Is(err, stile.ErrMisuse):
+		return nil, none, err
+	case err != nil:
+		p.warn("credentials are not kept: %v", err)
+		p.say("hint", hint(err))
+		return nil, none, nil
+	}
+	return store, func() { _ = closeStore() }, nil
+}
+
+// keyring is that of the system, unless the environment says that it is to be left alone.
+func (p *program) keyring() file.Keyring {
+	if set(p.env("STILE_NO_KEYRING")) {
+		return nil
+	}
+	return keyring.System(os.LookupEnv)
+}
+
+// set reports whether a variable that switches something on does.
+func set(value string) bool { return value != "" && value != "0" && value != "false" }
+
+// timeLeft is what remains of the command's time.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return keep.DefaultTimeout
+	}
+	return time.Until(deadline)
+}
+
+// patientlyEnding is ctx, which lasts a little longer when the command's time is up: the exchange ends by then as well,
+// and knows what it was doing.
+func patientlyEnding(ctx context.Context) (context.Context, context.CancelFunc) {
+	waiting, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if late := new(overdue); errors.As(cause, &late) {
+			timer := time.NewTimer(lastWords)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-waiting.Done():
+			}
+		}
+		end(cause)
+	})
+	return waiting, func() {
+		stop()
+		end(nil)
+	}
+}
+
+// warnings passes on what a person should know of what libraries log: that something failed and work goes on. Failures
+// of the command itself come back as errors.
+type warnings struct {
+	to     *program
+	shared bool // somebody asked for a shared store
+}
+
+// Enabled is for warnings, no more and no less.
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l == slog.LevelWarn }
+
+// Handle writes one line: what happened, to what, and why.
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	text, why := r.Message, ""
+	unshared := false
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "error", "why":
+			why = ": " + a.Value.String()
+		case "crossing":
+			unshared = true // such as cannot be shared by nature: of interest where sharing was asked for
+		default:
+			text += ", " + a.Key + " " + a.Value.String()
+		}
+		return true
+	})
+	if unshared && !w.shared {
+		return nil
+	}
+	w.to.warn("%s%s", text, why)
+	return nil
+}
+
+// WithAttrs and WithGroup are for loggers that carry attributes, as none here does for warnings that matter.
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// WithGroup leaves names as they are.
+func (w *warnings) WithGroup(string) slog.Handler { return w }
