@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -113,7 +112,7 @@ type keyFile struct {
 // maxFile is the longest credential file that is read. Google's have about 2,400 bytes.
 const maxFile = 64 << 10
 
-var keyID = regexp.MustCompile(`^[0-9a-zA-Z_-]{1,128}$`)
+func isKeyID(s string) bool { return shape.Only(s, 1, 128, "0-9a-zA-Z_-") }
 
 // readKeyFile reads a service-account key file. Its errors never quote it.
 func readKeyFile(text []byte) (keyFile, error) {
@@ -130,7 +129,7 @@ func readKeyFile(text []byte) (keyFile, error) {
 	if _, err := shape.ServiceAccount(f.Email); err != nil {
 		return keyFile{}, fmt.Errorf("the key file's client_email: %w", err)
 	}
-	if !keyID.MatchString(f.ID) {
+	if !isKeyID(f.ID) {
 		return keyFile{}, errors.New("the key file has no private_key_id")
 	}
 	if f.Universe != "" && f.Universe != "googleapis.com" {

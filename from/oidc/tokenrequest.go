@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/internal/jwt"
 	"github.com/stile-project/stile/internal/remote"
+	"github.com/stile-project/stile/internal/shape"
 )
 
 const (
@@ -175,10 +175,9 @@ func (t *TokenRequest) server() (string, error) {
 	return strings.TrimSuffix(u.String(), "/"), nil
 }
 
-var (
-	namespaceName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
-	accountName   = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`)
-)
+func isNamespace(s string) bool { return shape.Name(s, 1, 63, "a-z0-9-") }
+
+func isAccount(s string) bool { return shape.Name(s, 1, 253, "a-z0-9.-") }
 
 // account finds out whose token is wanted. Names are checked, so that none becomes another path at the API server.
 func (t *TokenRequest) account(bearer string) (namespace, account string, err error) {
@@ -198,9 +197,9 @@ func (t *TokenRequest) account(bearer string) (namespace, account string, err er
 		}
 	}
 	switch {
-	case !namespaceName.MatchString(namespace):
+	case !isNamespace(namespace):
 		return "", "", misused("namespace %.100q: want up to 63 lower-case letters, digits and hyphens", namespace)
-	case !accountName.MatchString(account):
+	case !isAccount(account):
 		return "", "", misused("service account %.100q: want the name of a Kubernetes service account", account)
 	}
 	return namespace, account, nil

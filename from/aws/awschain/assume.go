@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,7 +164,7 @@ func optional(s string) *string {
 	return &s
 }
 
-var mfaCode = regexp.MustCompile(`^[0-9]{6}$`)
+func isMFACode(s string) bool { return shape.Only(s, 6, 6, "0-9") }
 
 // code asks the user, and makes sure that what comes back can be a code.
 func (s *search) code(serial string) (string, error) {
@@ -173,7 +172,7 @@ func (s *search) code(serial string) (string, error) {
 	if err != nil {
 		return "", &stile.Error{Op: "ask for the MFA code of " + serial, Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, err)}
 	}
-	if code = strings.TrimSpace(code); !mfaCode.MatchString(code) {
+	if code = strings.TrimSpace(code); !isMFACode(code) {
 		return "", &stile.Error{Op: "ask for the MFA code of " + serial, Err: fmt.Errorf("%w: want the 6 digits that the device shows", stile.ErrMisuse)}
 	}
 	return code, nil
