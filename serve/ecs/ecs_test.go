@@ -60,7 +60,7 @@ func world() []offer.Crossing {
 		crossing("good", gives(credential(time.Hour), nil)), crossing("short", gives(credential(time.Minute), nil)),
 		crossing("a/b c%é", gives(credential(time.Hour), nil)),
 		crossing("dead", gives(credential(0), nil)), crossing("empty", gives(stile.Credential{}, nil)),
-		crossing("refused", gives(stile.Credential{}, refused)), crossing("down", gives(stile.Credential{}, &stile.Error{Op: "reach AWS STS", Err: stile.ErrTemporary, RetryAfter: time.Second})),
+		crossing("forbidden", gives(stile.Credential{}, refused)), crossing("down", gives(stile.Credential{}, &stile.Error{Op: "reach AWS STS", Err: stile.ErrTemporary, RetryAfter: time.Second})),
 		crossing("foreign", gives(stile.Credential{}, errors.New("it said "+secretKey))),
 		crossing("token", gives(stile.Credential{Kind: stile.KindAccessToken, Token: stile.NewSecret(secretKey), Expires: now.Add(time.Hour)}, nil)),
 	}
@@ -159,7 +159,7 @@ func TestAnswers(t *testing.T) {
 		"an ended session":        {"GET", "/v1/credentials/dead", authorized(), 503, `{"code":"ServiceUnavailable","message":"hand out an AWS session: temporary: the session ended at 2026-11-22T03:00:00Z"}`, "dead refused"},
 		"no credential":           {"GET", "/v1/credentials/empty", authorized(), 500, `{"code":"InternalServerError","message":"hand out an AWS session: not a session that an AWS SDK could use: the crossing gave another kind of credential: kind 0; offer only crossings into AWS here"}`, "empty refused"},
 		"another kind":            {"GET", "/v1/credentials/token", authorized(), 500, `{"code":"InternalServerError","message":"hand out an AWS session: not a session that an AWS SDK could use: the crossing gave another kind of credential: access token; offer only crossings into AWS here"}`, "token refused"},
-		"a refusal":               {"GET", "/v1/credentials/refused", authorized(), 403, `{"code":"AccessDenied","message":"assume the role: AWS STS answered 403 AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity (sent role arn:aws:iam::111122223333:role/team/reader); see its trust policy"}`, "refused refused"},
+		"a refusal":               {"GET", "/v1/credentials/forbidden", authorized(), 403, `{"code":"AccessDenied","message":"assume the role: AWS STS answered 403 AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity (sent role arn:aws:iam::111122223333:role/team/reader); see its trust policy"}`, "forbidden refused"},
 		"an outage":               {"GET", "/v1/credentials/down", authorized(), 503, `{"code":"ServiceUnavailable","message":"reach AWS STS: temporary"}`, "down refused"},
 		"an error of another's":   {"GET", "/v1/credentials/foreign", authorized(), 503, `{"code":"ServiceUnavailable","message":"no credential could be had just now; see stile's log"}`, "foreign refused"},
 	}
@@ -330,6 +330,23 @@ func TestTokenFile(t *testing.T) {
 		try("replaced, and known", fmt.Sprint("token-", i), 200)
 		try("replaced", fmt.Sprint("token-", i+1), 401)
 	}
+	rewrite := func(content string, age time.Duration) { // all that tells the file from what it was is its bytes
+		t.Helper()
+		write(content)
+		if err := os.Chtimes(path, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite("token-3", time.Second)
+	try("written a moment ago", "token-3", 200)
+	rewrite("token-4", time.Second)
+	try("written in the same moment", "token-4", 200)
+	try("written in the same moment", "token-3", 401)
+	rewrite("token-5", time.Hour)
+	try("written long ago", "token-5", 200)
+	rewrite("token-6", time.Hour)
+	try("not read again while it looks the same", "token-5", 200)
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

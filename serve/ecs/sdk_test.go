@@ -68,7 +68,7 @@ func TestGoSDK(t *testing.T) {
 		{"good", "wrong", "AccessDeniedException", "Authorization header", 1},
 		{"good", "", "AccessDeniedException", "Authorization header", 1},
 		{"other", bearer, "NotFound", "no crossing", 1},
-		{"refused", bearer, "AccessDenied", "see its trust policy", 1},
+		{"forbidden", bearer, "AccessDenied", "see its trust policy", 1},
 		{"token", bearer, "InternalServerError", "access token", 3},
 		{"down", bearer, "ServiceUnavailable", "reach AWS STS", 3},
 		{"dead", bearer, "ServiceUnavailable", "the session ended", 3},

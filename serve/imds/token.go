@@ -33,7 +33,8 @@ const (
 	tokenLen  = signedLen + sha256.Size
 )
 
-var tokenText = base64.URLEncoding.Strict()
+// tokenText has one text for each token: no bits are left over, and no line break can hide in 64 characters.
+var tokenText = base64.URLEncoding
 
 func (m *mint) token(now time.Time, ttl time.Duration) string {
 	var b [tokenLen]byte

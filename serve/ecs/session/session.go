@@ -79,7 +79,7 @@ var errUnusable = errors.New("not a session that an AWS SDK could use")
 
 // check wants all of what makes a session.
 func check(c stile.Credential) error {
-	bad := ""
+	var bad string
 	switch {
 	case c.Kind != stile.KindAWSSession:
 		bad = "the crossing gave another kind of credential: " + c.Kind.String()
