@@ -34,7 +34,7 @@ const StoreNone = "none"
 // The values of [Store] Share.
 const (
 	ShareIdentity = "identity" // only who proves the very same identity
-	ShareRole     = "role"     // all sessions of one AWS role
+	ShareRole     = "role"     // all sessions of one AWS role, and all machines of one Google service account
 )
 
 // IsShared reports whether machines share what is kept.
