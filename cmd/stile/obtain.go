@@ -49,17 +49,21 @@ func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credenti
 	}
 	memory := keep.NewMemory(options...)
 	defer memory.Close() // waits until the credential is saved
-	terms := keep.Terms{Name: c.Name}
-	if c.To.AWS != nil {
-		terms.Floor = sessionFloor
-	}
 	ctx, cancel := patientlyEnding(ctx)
 	defer cancel()
-	cred, err := memory.Keep(crossing, terms).Credential(ctx)
+	cred, err := memory.Keep(crossing, termsOf(c)).Credential(ctx)
 	if err != nil {
 		return stile.Credential{}, &inOurWords{err, "not done within " + left.String(), "not done within --timeout " + p.timeout.String()}
 	}
 	return cred, nil
+}
+
+func termsOf(c config.Crossing) keep.Terms {
+	terms := keep.Terms{Name: c.Name}
+	if c.To.AWS != nil {
+		terms.Floor = sessionFloor
+	}
+	return terms
 }
 
 // inOurWords is an error of the keeper, which knows how long it had and not which flag said so.

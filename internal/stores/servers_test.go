@@ -161,7 +161,7 @@ func TestNothingLeavesUnsealed(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		buffer := make([]byte, 64<<10)
 		n, _ := conn.Read(buffer)
 		seen.Write(buffer[:n])

@@ -96,7 +96,7 @@ func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	good := keyFile(t)
 	readable := keyFile(t)
-	if err := os.Chmod(readable, 0o644); err != nil { //nolint:gosec // G302: too open on purpose
+	if err := os.Chmod(readable, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
