@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outlet writes credentials in the forms that programs already read. It is the one place, beside the SDK
-// adapters, where secrets are revealed.
+// Package outlet writes credentials in the forms that programs already read, and keeps them fresh in files: see
+// [Files]. It is the one place, beside the SDK adapters, where secrets are revealed.
 package outlet
 
 import (

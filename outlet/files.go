@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outlet
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/stile-project/stile"
+)
+
+// Defaults of a [Files].
+const (
+	DefaultEvery    = 10 * time.Second
+	DefaultPatience = time.Minute
+)
+
+const (
+	firstPause   = time.Second // after a failure, doubled by each that follows
+	longestPause = time.Minute
+	spread       = time.Millisecond // between first questions, so that many files are not many exchanges at once
+	atOnce       = 8                // writers: each holds a thread while the disk works
+	removal      = 10 * time.Second // what all removals together may take
+)
+
+// A Kept is a [File] whose credential is kept fresh.
+type Kept struct {
+	File
+	// Supplier is asked often, and must be cheap: a keeper. Required.
+	Supplier stile.Supplier
+	// RemoveAtEnd removes what was written when [Files.Run] ends.
+	RemoveAtEnd bool
+}
+
+// Files keeps credentials in files fresh. Use [NewFiles].
+type Files struct {
+	opts    Options
+	kept    []*kept
+	writing chan struct{}
+	first   chan struct{} // closed when nothing is left to be written for the first time
+
+	mu      sync.Mutex // guards missing and every kept's status
+	missing int
+	ran     bool
+}
+
+// Options are what [Files] does otherwise than by default.
+type Options struct {
+	// Every is how long after a question to a supplier the next one follows. Zero: [DefaultEvery].
+	Every time.Duration
+	// Patience is how long one question may take. Zero: [DefaultPatience].
+	Patience time.Duration
+	// Report is told of every change of a file's state, one at a time for each file, from several goroutines. Nil: nobody
+	// is.
+	Report func(Status)
+}
+
+// A State is how a file stands.
+type State int
+
+// The states.
+const (
+	StateWaiting State = iota // for the first credential
+	StateCurrent              // the file holds what the supplier gave last
+	StateBehind               // there is nothing newer, or it could not be written; what the file holds is still good
+	StateAbsent               // nothing was written yet, and the last attempt failed
+	StateExpired              // what the file holds is dead
+)
+
+// String names the state in one word.
+func (s State) String() string {
+	names := []string{"waiting", "current", "behind", "absent", "expired"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("state %d", int(s))
+	}
+	return names[s]
+}
+
+// A Status is how one file stands. Times are zero where there is nothing to tell.
+type Status struct {
+	Path    string
+	Profile string // of a file of [FormProfile]
+	State   State
+	Written time.Time // when the content last changed
+	Expires time.Time // of what the file holds
+
+	Failures int   // in a row, since the last success
+	Err      error // the last of them
+	Disk     bool  // Err is the file's, not the supplier's
+}
+
+// kept is one file of a Files. Its fields below due are for whoever has it out of the queue.
+type kept struct {
+	Kept
+	due time.Time
+
+	credential stile.Credential // as in the file; of kind 0 before the first
+	info       fs.FileInfo      // of the file, as it was written
+
+	reported bool // by mu of the Files, as what follows
+	last     Status
+	status   Status
+}
+
+// NewFiles checks what can be checked without a disk, and that no two write the same place. It writes nothing: see
+// [Files.Run]. The error tells of every file that is wrong.
+func NewFiles(files []Kept, opts Options) (*Files, error) {
+	if opts.Every <= 0 {
+		opts.Every = DefaultEvery
+	}
+	if opts.Patience <= 0 {
+		opts.Patience = DefaultPatience
+	}
+	f := &Files{opts: opts, writing: make(chan struct{}, atOnce), first: make(chan struct{}), missing: len(files)}
+	var wrong []error
+	places := make(map[string]*kept)
+	for _, one := range files {
+		k := &kept{Kept: one, status: Status{Path: one.Path}}
+		err := one.plain()
+		if err == nil && one.Supplier == nil {
+			err = one.fail("check the file", fmt.Errorf("%w: no supplier", stile.ErrMisuse))
+		}
+		if err == nil {
+			k.Path, err = filepath.Abs(one.Path)
+		}
+		if err == nil {
+			err = k.alone(places)
+		}
+		if one.Form == FormProfile {
+			k.status.Profile = one.profile()
+		}
+		wrong = append(wrong, err)
+		f.kept = append(f.kept, k)
+	}
+	if len(files) == 0 {
+		close(f.first)
+	}
+	return f, errors.Join(wrong...)
+}
+
+// alone takes the file's place among places. Only profiles share a file.
+func (k *kept) alone(places map[string]*kept) error {
+	whole, part := k.Path, k.Path
+	if k.Form == FormProfile {
+		part += "\x00" + k.profile()
+	}
+	if other := places[whole]; other != nil && (other.Form != FormProfile || k.Form != FormProfile) || places[part] != nil {
+		return k.fail("check the file", fmt.Errorf("%w: it is given twice", stile.ErrMisuse))
+	}
+	places[whole], places[part] = k, k
+	return nil
+}
+
+// Check is [File.Check] of every file: what is wrong already when a program starts.
+func (f *Files) Check() error {
+	wrong := make([]error, len(f.kept))
+	for i, k := range f.kept {
+		wrong[i] = k.Check()
+	}
+	return errors.Join(wrong...)
+}
+
+// Written is closed when every file has been written once.
+func (f *Files) Written() <-chan struct{} { return f.first }
+
+// Status tells how each file stands, in the order they were given.
+func (f *Files) Status() []Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	all := make([]Status, len(f.kept))
+	for i, k := range f.kept {
+		all[i] = k.status.at(now)
+	}
+	return all
+}
+
+// at is the status with a state that time alone may have changed.
+func (s Status) at(now time.Time) Status {
+	switch {
+	case s.Written.IsZero() && s.Err == nil:
+		s.State = StateWaiting
+	case s.Written.IsZero():
+		s.State = StateAbsent
+	case !now.Before(s.Expires):
+		s.State = StateExpired
+	case s.Err != nil:
+		s.State = StateBehind
+	default:
+		s.State = StateCurrent
+	}
+	return s
+}
+
+// Run asks every supplier again and again until the context ends, and writes what is new. A file that vanished, or
+// that someone changed, is written again. What fails is tried again after a pause of 1 second to 1 minute, and leaves
+// the file as it is; see [Options].Report and [Files.Status]. It returns when nothing runs any more, with what went
+// wrong in removing files. It may be called once.
+func (f *Files) Run(ctx context.Context) error {
+	f.mu.Lock()
+	again := f.ran
+	f.ran = true
+	f.mu.Unlock()
+	if again {
+		return fmt.Errorf("%w: outlet.Files runs once", stile.ErrMisuse)
+	}
+	done := make(chan *kept)
+	waiting := make(queue, 0, len(f.kept))
+	now := time.Now()
+	for i, k := range f.kept {
+		k.due = now.Add(time.Duration(i) * spread)
+		waiting.Push(k) // sorted as it is
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for busy := 0; ; {
+		if ctx.Err() != nil {
+			for ; busy > 0; busy-- {
+				<-done
+			}
+			return f.end(context.WithoutCancel(ctx))
+		}
+		for len(waiting) > 0 && !waiting[0].due.After(time.Now()) {
+			k := heap.Pop(&waiting).(*kept) //nolint:forcetypeassert // the queue holds nothing else
+			busy++
+			go func() {
+				f.refresh(ctx, k)
+				done <- k
+			}()
+		}
+		var tick <-chan time.Time
+		if len(waiting) > 0 {
+			timer.Reset(time.Until(waiting[0].due))
+			tick = timer.C
+		}
+		select {
+		case k := <-done:
+			busy--
+			heap.Push(&waiting, k)
+		case <-tick:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refresh asks and writes once, and says when to do so again.
+func (f *Files) refresh(ctx context.Context, k *kept) {
+	disk, err := f.attempt(ctx, k)
+	if ctx.Err() != nil {
+		return
+	}
+	now := time.Now()
+	f.mu.Lock()
+	s := &k.status
+	pause := f.opts.Every
+	if err != nil {
+		s.Failures++
+		s.Err, s.Disk = err, disk
+		pause = min(longestPause, firstPause<<min(s.Failures-1, 10))
+	} else {
+		s.Failures, s.Err, s.Disk = 0, nil, false
+	}
+	told := s.at(now)
+	news := !k.reported || told.State != k.last.State || told.Disk != k.last.Disk
+	k.reported, k.last = true, told
+	f.mu.Unlock()
+	if news && f.opts.Report != nil {
+		f.opts.Report(told)
+	}
+	k.due = now.Add(pause)
+	if end := told.Expires; now.Before(end) && end.Before(k.due) {
+		k.due = end // to tell at once that it is dead
+	}
+}
+
+// attempt tells also whether it was the disk that failed.
+func (f *Files) attempt(ctx context.Context, k *kept) (disk bool, err error) {
+	asked, cancel := context.WithTimeout(ctx, f.opts.Patience)
+	defer cancel()
+	c, err := k.Supplier.Credential(asked)
+	if err != nil {
+		return false, err
+	}
+	if dead(c, time.Now()) {
+		return false, k.fail("write the credential", fmt.Errorf("%w: the supplier gave one that has expired", stile.ErrTemporary))
+	}
+	if k.credential == c && k.untouched() {
+		return false, nil
+	}
+	select {
+	case f.writing <- struct{}{}:
+		defer func() { <-f.writing }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	info, err := k.write(ctx, c, k.info == nil)
+	if err != nil {
+		return true, err
+	}
+	f.wrote(k, c, info)
+	return false, nil
+}
+
+func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo) {
+	first := k.info == nil
+	fresh := k.credential != c
+	k.credential, k.info = c, info
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k.status.Expires = c.Expires
+	if fresh || first {
+		k.status.Written = time.Now()
+	}
+	if first {
+		if f.missing--; f.missing == 0 {
+			close(f.first)
+		}
+	}
+}
+
+// end removes what is not to stay.
+func (f *Files) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, removal)
+	defer cancel()
+	var failed []error
+	for _, k := range f.kept {
+		if k.RemoveAtEnd && k.info != nil {
+			failed = append(failed, k.Remove(ctx, k.credential))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// queue is a heap of files, the next one first.
+type queue []*kept
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(k any)        { *q = append(*q, k.(*kept)) } //nolint:forcetypeassert // see Run
+func (q *queue) Pop() any {
+	old := *q
+	k := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return k
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outlet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/stile-project/stile"
+)
+
+const (
+	maxLinks = 40
+	maxSize  = 16 << 20 // bytes of a file that is there already
+)
+
+// A place is where a path leads once no symbolic link is left in it.
+type place struct {
+	path   string
+	folder bool // the folder is there
+	strict bool // everyone may make files in the folder, so that a file there may be anyone's
+}
+
+// beside is the name of a hidden file in the same folder. What a process that died has left there, the next takes over.
+func (p place) beside(what string) string {
+	return filepath.Join(filepath.Dir(p.path), "."+filepath.Base(p.path)+".stile-"+what)
+}
+
+func refused(hint, format string, args ...any) error {
+	return hinted{fmt.Errorf("%w: %s", stile.ErrMisuse, fmt.Sprintf(format, args...)), hint}
+}
+
+// place follows the path from the root on, and holds each folder and link on the way to the rules.
+func (f File) place() (place, error) {
+	path, err := filepath.Abs(f.Path)
+	if err != nil {
+		return place{}, err
+	}
+	at, rest := begin(path)
+	strict, err := f.folder(at)
+	if err != nil {
+		return place{}, err
+	}
+	for links := 0; ; {
+		var name string
+		name, rest = rest[0], rest[1:]
+		next := filepath.Join(at, name)
+		if name == ".." { // only a link says so
+			next = filepath.Dir(at)
+		}
+		last := len(rest) == 0
+		info, err := os.Lstat(next)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && last:
+			return place{next, true, strict}, nil
+		case errors.Is(err, fs.ErrNotExist) && len(rest) == 1:
+			return place{filepath.Join(next, rest[0]), false, false}, nil
+		case err != nil:
+			return place{}, err
+		case strict && !trusted(info):
+			return place{}, refused("name a folder of your own", "%s belongs to another user, in a folder that everyone may write to", next)
+		case info.Mode().Type() == fs.ModeSymlink:
+			if links++; links > maxLinks {
+				return place{}, refused("", "%s is one of too many symbolic links", next)
+			}
+			link, err := os.Readlink(next)
+			if err != nil {
+				return place{}, err
+			}
+			if filepath.IsAbs(link) {
+				var more []string
+				at, more = begin(link)
+				rest = append(more, rest...)
+				if strict, err = f.folder(at); err != nil {
+					return place{}, err
+				}
+			} else {
+				rest = append(elements(link), rest...)
+			}
+			if len(rest) == 0 {
+				return place{}, refused("", "%s leads to a folder", next)
+			}
+		case last && info.IsDir():
+			return place{}, refused("", "%s is a folder", next)
+		case last && !info.Mode().IsRegular():
+			return place{}, refused("", "%s is no file that could be replaced", next)
+		case last:
+			return place{next, true, strict}, nil
+		default:
+			if strict, err = f.folder(next); err != nil {
+				return place{}, err
+			}
+			at = next
+		}
+	}
+}
+
+// begin splits an absolute path into its root and the rest.
+func begin(path string) (root string, rest []string) {
+	root = filepath.VolumeName(path) + string(filepath.Separator)
+	return root, elements(strings.TrimPrefix(path, root))
+}
+
+func elements(path string) (names []string) {
+	for name := range strings.SplitSeq(filepath.ToSlash(path), "/") {
+		if name != "" && name != "." {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// folder reports whether everyone may make files in the folder.
+func (f File) folder(path string) (strict bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	if !info.IsDir() {
+		return false, fmt.Errorf("%s: %w", path, errNotFolder)
+	}
+	everyone := writableByAll(info)
+	if everyone && info.Mode()&fs.ModeSticky == 0 {
+		if f.InsecureFolder {
+			return false, nil
+		}
+		return false, refused("chmod o-w "+path+", name another folder, or say that this one is safe all the same",
+			"everyone may write to %s, and could put another file in the place of this one", path)
+	}
+	return everyone, nil
+}
+
+var errNotFolder = errors.New("not a folder")
+
+// read gives the content, and nil info where there is no file.
+func (p place) read() ([]byte, fs.FileInfo, error) {
+	file, err := os.OpenFile(p.path, os.O_RDONLY|noFollow, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, refused("", "%s is no file that could be replaced", p.path)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err == nil && len(content) > maxSize {
+		err = refused("", "%s is longer than %d MiB", p.path, maxSize>>20)
+	}
+	return content, info, err
+}
+
+// mode is the mode that the file is to have.
+func (p place) mode(f File) (fs.FileMode, error) {
+	mode := f.Mode
+	if mode == 0 {
+		mode = OwnerOnly
+	}
+	if f.Form != FormProfile {
+		return mode, nil
+	}
+	info, err := os.Lstat(p.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mode, nil
+	case err != nil:
+		return 0, err
+	case f.Mode != 0:
+		return info.Mode().Perm() & f.Mode, nil
+	case open(info):
+		return 0, refused("chmod 600 "+p.path+", or say which mode it may have", "others may read or write %s (mode %#o)", p.path, info.Mode().Perm())
+	}
+	return info.Mode().Perm(), nil
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outlet
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stile-project/stile"
+)
+
+// What a profile says beside the keys. SDKs pass over names that begin with x_; x_security_token_expires is what other
+// tools that fill profiles call it. The mark is a setting and no comment, since some tools drop comments.
+const (
+	markKey    = "x_managed_by"
+	markValue  = "stile"
+	expiresKey = "x_security_token_expires"
+)
+
+type setting struct{ key, value string }
+
+// ourKeys are all that a profile of ours may get, in their order.
+var ourKeys = []string{"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id", expiresKey, markKey}
+
+// othersKeys are those by which a profile is a credential of somebody else. botocore prefers aws_security_token.
+var othersKeys = []string{"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token", "credential_process",
+	"role_arn", "source_profile", "credential_source", "web_identity_token_file", "sso_session", "sso_start_url", "login_session"}
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+func isProfileName(s string) bool {
+	return s != "" && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.%@:+-") == ""
+}
+
+func profileSettings(c stile.Credential) ([]setting, error) {
+	if c.Kind != stile.KindAWSSession {
+		return nil, fmt.Errorf("%w: a profile holds an AWS session, the crossing gives an %s", stile.ErrMisuse, c.Kind)
+	}
+	values := []string{c.Session.AccessKeyID, c.Session.SecretAccessKey.Reveal(), c.Session.SessionToken.Reveal(), c.Session.AccountID, stamp(c.Expires), markValue}
+	var settings []setting
+	for i, key := range ourKeys {
+		switch v := values[i]; {
+		case v == "" && key == "aws_account_id":
+		case v == "" || strings.ContainsFunc(v, unprintable) || strings.ContainsAny(v, `"'#;\`):
+			return nil, fmt.Errorf("the session's %s is empty, or has characters in it that a profile cannot hold: not a credential", key)
+		default:
+			settings = append(settings, setting{key, v})
+		}
+	}
+	return settings, nil
+}
+
+// A profileLine is a line of the file with its end, and what it says where it is in our section.
+type profileLine struct {
+	text string
+	key  string // lower case; empty for comments and blank lines
+}
+
+// A profileFile is cut around our section. All text together is the file, byte for byte.
+type profileFile struct {
+	before []byte
+	header string
+	lines  []profileLine
+	after  []byte
+	found  bool
+	end    string // of lines
+}
+
+// setProfile gives the file with the settings in its profile, which is added at the end where there is none. With no
+// settings it only looks whether that would be refused.
+//
+// Files that the SDKs do not read alike in that place are refused, and so is a profile that is somebody else's. What is
+// outside of the profile stays byte for byte, and so does what it has beside our keys.
+// Source: the readers of aws-sdk-go-v2 (internal/ini) and botocore (configloader, over Python's configparser).
+func setProfile(file []byte, name string, settings []setting) ([]byte, error) {
+	p, err := cutProfile(file, name)
+	if err != nil {
+		return nil, err
+	}
+	if !p.marked() {
+		for i, l := range p.lines {
+			if slices.Contains(othersKeys, l.key) {
+				return nil, refused("name another profile, or remove this one's settings if nobody needs them",
+					"line %d: the profile %s has credentials that are not stile's (%s)", p.number(i), name, l.key)
+			}
+		}
+	}
+	if settings == nil {
+		return file, nil
+	}
+	p.set(name, settings)
+	return p.bytes(), nil
+}
+
+// dropProfile gives the file without what setProfile put there, and without the profile if that was all. Nothing
+// changes where the profile is not marked, or has another access key id than the one given; none is any.
+func dropProfile(file []byte, name, accessKeyID string) ([]byte, error) {
+	p, err := cutProfile(file, name)
+	if err != nil {
+		return nil, err
+	}
+	if !p.marked() || accessKeyID != "" && p.value("aws_access_key_id") != accessKeyID {
+		return file, nil
+	}
+	p.lines = slices.DeleteFunc(p.lines, func(l profileLine) bool { return slices.Contains(ourKeys, l.key) })
+	if !slices.ContainsFunc(p.lines, func(l profileLine) bool { return strings.TrimSpace(l.text) != "" }) {
+		p.header = ""
+	}
+	return p.bytes(), nil
+}
+
+func (p *profileFile) bytes() []byte {
+	var b bytes.Buffer
+	b.Write(p.before)
+	b.WriteString(p.header)
+	for _, l := range p.lines {
+		b.WriteString(l.text)
+	}
+	b.Write(p.after)
+	return b.Bytes()
+}
+
+func (p *profileFile) marked() bool { return p.value(markKey) == markValue }
+
+func (p *profileFile) value(key string) string {
+	for _, l := range p.lines {
+		if l.key == key {
+			_, value, _ := cutSetting(l.text)
+			return value
+		}
+	}
+	return ""
+}
+
+// number is the line in the file of our section's i-th.
+func (p *profileFile) number(i int) int { return bytes.Count(p.before, []byte("\n")) + 2 + i }
+
+// set writes the settings over their lines, or below what is ours already, or else below the header.
+func (p *profileFile) set(name string, settings []setting) {
+	if !p.found {
+		p.add(name)
+	}
+	var lines []profileLine
+	last := 0 // behind the last of our lines
+	given := slices.Clone(settings)
+	for _, l := range p.lines {
+		i := slices.IndexFunc(given, func(s setting) bool { return s.key == l.key })
+		switch {
+		case i >= 0:
+			if _, value, _ := cutSetting(l.text); value != given[i].value {
+				l.text = given[i].key + " = " + given[i].value + lineEnd(l.text)
+			}
+			given = slices.Delete(given, i, i+1)
+			lines = append(lines, l)
+			last = len(lines)
+		case slices.Contains(ourKeys, l.key) || l.key == "aws_security_token":
+		default:
+			lines = append(lines, l)
+		}
+	}
+	var fresh []profileLine
+	for _, s := range given {
+		fresh = append(fresh, profileLine{s.key + " = " + s.value + p.end, s.key})
+	}
+	p.lines = slices.Insert(lines, last, fresh...)
+	p.endLines()
+}
+
+// endLines ends all lines that others follow.
+func (p *profileFile) endLines() {
+	if lineEnd(p.header) == "" {
+		p.header += p.end
+	}
+	for i, l := range p.lines {
+		if lineEnd(l.text) == "" {
+			p.lines[i].text += p.end
+		}
+	}
+}
+
+// add begins the section at the file's end.
+func (p *profileFile) add(name string) {
+	rest := string(p.before)
+	if text := strings.TrimPrefix(rest, byteOrderMark); text != "" {
+		if lineEnd(text) == "" {
+			rest += p.end
+		}
+		lines := slices.Collect(strings.Lines(text))
+		if strings.TrimSpace(lines[len(lines)-1]) != "" {
+			rest += p.end
+		}
+	}
+	p.before, p.header, p.found = []byte(rest), "["+name+"]"+p.end, true
+}
+
+// cutProfile finds the section, and refuses what readers would not agree on.
+func cutProfile(file []byte, name string) (*profileFile, error) {
+	wrong := func(line int, format string, args ...any) (*profileFile, error) {
+		return nil, refused("mend the file by hand: nothing in it was changed", "line %d: %s", line, fmt.Sprintf(format, args...))
+	}
+	text := string(file)
+	if strings.HasPrefix(text, byteOrderMark) {
+		return wrong(1, "a byte order mark, which some programs take for a setting: save the file as plain UTF-8")
+	}
+	p := &profileFile{end: "\n"}
+	if first, _, ok := strings.Cut(text, "\n"); ok && strings.HasSuffix(first, "\r") {
+		p.end = "\r\n"
+	}
+	var at, number, header, from int // from is where our lines begin
+	inside, any := false, false
+	till := len(text)
+	for line := range strings.Lines(text) {
+		number++
+		content := line[:len(line)-len(lineEnd(line))]
+		plain := strings.TrimSpace(content)
+		switch {
+		case strings.ContainsAny(content, "\r\x00\v\f\x1c\x1d\x1e") || strings.Contains(content, "\u0085") || strings.Contains(content, "\u2028") || strings.Contains(content, "\u2029"):
+			if inside || strings.Contains(content, name) {
+				return wrong(number, "a control character within a line, where some programs begin a new one")
+			}
+		case plain == "" || plain[0] == '#' || plain[0] == ';':
+		case plain[0] == '[':
+			same := sectionName(plain) == name
+			switch {
+			case content[0] != '[' && (same || inside):
+				return wrong(number, "an indented [section], which only some programs take for one")
+			case content[0] != '[':
+			case same && header > 0:
+				return wrong(number, "the profile stands at line %d already: put the settings of both together", header)
+			case same && !strings.HasPrefix(content, "["+name+"]"):
+				return wrong(number, "want [%s], which every program reads", name)
+			default:
+				any = true
+				if inside {
+					till = at
+				}
+				if inside = same; same {
+					header, from = number, at+len(line)
+					p.before, p.header, p.found = []byte(text[:at]), line, true
+				}
+			}
+		case !any:
+			return wrong(number, "something else before the first [profile]: is it a credentials file?")
+		}
+		at += len(line)
+	}
+	if !p.found {
+		p.before = slices.Clone(file)
+		return p, nil
+	}
+	p.after = []byte(text[till:])
+	return p, p.parse(text[from:till], wrong)
+}
+
+// parse reads our section's lines.
+func (p *profileFile) parse(text string, wrong func(int, string, ...any) (*profileFile, error)) error {
+	fail := func(i int, format string, args ...any) error {
+		_, err := wrong(p.number(i), format, args...)
+		return err
+	}
+	seen := make(map[string]bool)
+	owner := "" // of indented lines
+	i := 0
+	for line := range strings.Lines(text) {
+		l := profileLine{text: line}
+		plain := strings.TrimSpace(line)
+		switch {
+		case plain == "" || plain[0] == '#' || plain[0] == ';':
+		case line[0] == ' ' || line[0] == '\t':
+			if owner == "" || slices.Contains(ourKeys, owner) || slices.Contains(othersKeys, owner) {
+				return fail(i, "indented, which programs read in different ways")
+			}
+		default:
+			key, _, ok := cutSetting(line)
+			if !ok {
+				return fail(i, "not a setting: want KEY = VALUE")
+			}
+			if seen[key] {
+				return fail(i, "a setting that stands twice")
+			}
+			seen[key] = true
+			l.key, owner = key, key
+		}
+		p.lines = append(p.lines, l)
+		i++
+	}
+	return nil
+}
+
+// cutSetting splits KEY = VALUE or KEY: VALUE.
+func cutSetting(line string) (key, value string, ok bool) {
+	i := strings.IndexAny(line, "=:")
+	if i < 0 || strings.TrimSpace(line[:i]) == "" {
+		return "", "", false
+	}
+	return strings.ToLower(strings.TrimSpace(line[:i])), strings.TrimSpace(line[i+1:]), true
+}
+
+// sectionName reads the [NAME] that any program could see, with white space made single and quotes removed.
+func sectionName(line string) string {
+	inside, _, _ := strings.Cut(line[1:], "]")
+	inside = strings.Join(strings.Fields(strings.NewReplacer(`"`, " ", `'`, " ").Replace(inside)), " ")
+	return inside
+}
+
+func lineEnd(line string) string {
+	switch {
+	case strings.HasSuffix(line, "\r\n"):
+		return "\r\n"
+	case strings.HasSuffix(line, "\n"):
+		return "\n"
+	}
+	return ""
+}

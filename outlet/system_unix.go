@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package outlet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"github.com/stile-project/stile"
+)
+
+// noFollow keeps a link from being followed, and a pipe from holding up who opens it.
+const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+// trusted reports whether this user or root owns what info tells of.
+func trusted(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (int(stat.Uid) == os.Geteuid() || stat.Uid == 0)
+}
+
+func writableByAll(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
+
+// open reports whether others than the owner and the group may do anything with a file, or the group change it.
+func open(info fs.FileInfo) bool { return info.Mode().Perm()&0o027 != 0 }
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
+// own gives the file the group that was asked for. A file of profiles keeps owner and group of the one before.
+func (f File) own(file *os.File, before fs.FileInfo) error {
+	uid, gid := -1, -1
+	if f.Form == FormProfile && before != nil {
+		stat, ok := before.Sys().(*syscall.Stat_t)
+		if ok && int(stat.Uid) != os.Geteuid() {
+			uid = int(stat.Uid)
+		}
+		if ok {
+			gid = int(stat.Gid)
+		}
+	}
+	if f.Group != "" {
+		var err error
+		if gid, err = groupID(f.Group); err != nil {
+			return err
+		}
+	}
+	if info, err := file.Stat(); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Gid) == gid {
+			gid = -1
+		}
+	}
+	if uid == -1 && gid == -1 {
+		return nil
+	}
+	if err := file.Chown(uid, gid); err != nil {
+		return hinted{fmt.Errorf("give the file its owner and group: %w", err), "run as the file's owner, who must be in the group"}
+	}
+	return nil
+}
+
+func groupID(name string) (int, error) {
+	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(id), nil
+	}
+	group, err := user.LookupGroup(name)
+	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown {
+		return 0, fmt.Errorf("%w: no group %.64q on this machine", stile.ErrMisuse, name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(group.Gid)
+}
