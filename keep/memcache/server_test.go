@@ -106,6 +106,11 @@ func TestContract(t *testing.T) {
 		for what, o := range map[string]*shared.TLS{"another authority": &wrong, "no certificate": {CAFile: files.CAFile}, "the system's authorities": {}, "no TLS": nil} {
 			wantFault(t, what, within(t, 2*time.Second, get(open(t, Options{Addresses: []string{server.Address}, TLS: o}), "name")), stile.ErrTemporary)
 		}
+		_, port, _ := net.SplitHostPort(server.Address)
+		named := open(t, Options{Addresses: []string{net.JoinHostPort("localhost", port)}, TLS: &files})
+		wantFault(t, "a certificate for another host", within(t, 2*time.Second, get(named, "name")), stile.ErrTemporary)
+		stranger := open(t, Options{Addresses: []string{server.Address}, TLS: &shared.TLS{CAFile: wrong.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile}})
+		wantFault(t, "a server of another authority", within(t, 2*time.Second, get(stranger, "name")), stile.ErrTemporary)
 	})
 }
 
@@ -142,7 +147,11 @@ func TestFrozen(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
+	began := time.Now()
 	wantFault(t, "cancelled", get(c, "name")(ctx), context.Canceled)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("one who had gone was kept for %v", took)
+	}
 	server.Thaw()
 	if held, err := c.Extend(t.Context(), "lease", "other", time.Hour); held || err != nil {
 		t.Errorf("after the thaw: got %v, %v", held, err)

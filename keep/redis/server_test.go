@@ -156,11 +156,16 @@ func TestContract(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) shared.Backend { return open(t, o) })
 		wrong := storetest.Certificates(t)
 		for what, config := range map[string]*shared.TLS{"another authority": &wrong, "no certificate": {CAFile: files.CAFile}, "the system's authorities": {},
-			"another name": {CAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile, ServerName: "cache.example.test"}, "no TLS": nil} {
+			"a server of another authority": {CAFile: wrong.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile},
+			"another name":                  {CAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.KeyFile, ServerName: "cache.example.test"}, "no TLS": nil} {
 			bad := o
 			bad.TLS = config
 			wantFault(t, what, within(t, 2*time.Second, get(open(t, bad), "name")), stile.ErrTemporary)
 		}
+		_, port, _ := net.SplitHostPort(p.Address)
+		named := o
+		named.Addresses = []string{net.JoinHostPort("localhost", port)}
+		wantFault(t, "a certificate for another host", within(t, 2*time.Second, get(open(t, named), "name")), stile.ErrTemporary, "certificate")
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()

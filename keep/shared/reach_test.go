@@ -117,6 +117,11 @@ func TestCertificateIsReadEachTime(t *testing.T) {
 	}
 }
 
+// tardy is a context whose deadline has passed and that has not noticed yet.
+type tardy struct{ context.Context } //nolint:containedctx // it is one
+
+func (tardy) Deadline() (time.Time, bool) { return time.Now(), true }
+
 func TestFault(t *testing.T) {
 	t.Parallel()
 	ended, cancel := context.WithCancel(t.Context())
@@ -133,6 +138,7 @@ func TestFault(t *testing.T) {
 	}{
 		{"the caller has gone", ended, errors.New("hunter2"), context.Canceled, "gave up waiting"},
 		{"the deadline has passed", late, os.ErrDeadlineExceeded, context.DeadlineExceeded, "gave up waiting"},
+		{"the connection was first to notice", tardy{t.Context()}, os.ErrDeadlineExceeded, context.DeadlineExceeded, "gave up waiting"},
 		{"our own", t.Context(), fmt.Errorf("hunter2: %w", ours), stile.ErrMisuse, "read the password"},
 		{"the network", t.Context(), fmt.Errorf("hunter2: %w", &net.OpError{Op: "dial", Err: errors.New("refused")}), stile.ErrTemporary, "dial: refused"},
 		{"a certificate", t.Context(), &tls.CertificateVerificationError{Err: errors.New("unknown authority")}, stile.ErrTemporary, "unknown authority"},
