@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os/user"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/serve/offer"
+)
+
+const (
+	// queued is how many lines may wait to be written, and patience how long an answer waits for room among them. After
+	// that the line is lost, which is counted and logged: whoever reads the audit must not be able to stop the
+	// endpoints. A process that is killed outright loses what waits.
+	queued   = 512
+	patience = time.Second
+
+	longestWhat = 512 // an audience is the caller's own words
+)
+
+// An audit writes down who got what. All its methods do nothing where there is no handler.
+type audit struct {
+	handler slog.Handler
+	clock   func() time.Time
+	metrics *metrics
+	log     *slog.Logger
+
+	mu     sync.RWMutex // held for reading while a line is handed over
+	closed bool
+	lines  chan line
+	done   chan struct{}
+	stuck  atomic.Bool // the last line found no room
+
+	names    map[uint32]string // of users; the writer's own
+	lastFail error             // of the last line, the same
+	told     time.Time         // when the log last heard of a failure, the same
+}
+
+// A line is what is known when the answer is given; text is made of it later.
+type line struct {
+	at       time.Time
+	listener string
+	remote   string
+	who      peer
+	handed   offer.Handed
+	why      *refusal // nil: an endpoint answered
+}
+
+func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logger) *audit {
+	a := &audit{handler: h, clock: clock, metrics: m, log: log, lines: make(chan line, queued), done: make(chan struct{}), names: map[uint32]string{}}
+	if h == nil {
+		close(a.done)
+		return a
+	}
+	go func() {
+		defer close(a.done)
+		for l := range a.lines {
+			a.write(l)
+		}
+	}()
+	return a
+}
+
+// handed notes what an endpoint answered.
+func (a *audit) handed(c *conn, h offer.Handed) {
+	if a.handler != nil {
+		a.put(line{at: a.clock(), listener: c.l.now.Load().Name, remote: c.remote(), who: c.peer(), handed: h}, patience)
+	}
+}
+
+// refused notes what no endpoint saw. Such requests cost nobody anything, so there may be more than can be written.
+func (a *audit) refused(c *conn, listener string, why *refusal) {
+	if a.handler != nil {
+		a.put(line{at: a.clock(), listener: listener, remote: c.remote(), who: c.peer(), why: why}, 0)
+	}
+}
+
+func (a *audit) put(l line, wait time.Duration) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.closed { // a request that was cut, and ends only now
+		a.metrics.lost()
+		return
+	}
+	select {
+	case a.lines <- l:
+		a.stuck.Store(false)
+		return
+	default:
+	}
+	if wait > 0 && !a.stuck.Load() {
+		late := time.NewTimer(wait)
+		defer late.Stop()
+		select {
+		case a.lines <- l:
+			return
+		case <-late.C:
+			a.stuck.Store(true)
+		}
+	}
+	a.metrics.lost()
+}
+
+// close writes what waits.
+func (a *audit) close() error {
+	a.mu.Lock()
+	first := !a.closed
+	a.closed = true
+	if first {
+		close(a.lines)
+	}
+	a.mu.Unlock()
+	<-a.done
+	return a.lastFail
+}
+
+func (a *audit) write(l line) {
+	level, message := slog.LevelInfo, "credential handed out"
+	switch {
+	case l.why != nil:
+		level, message = slog.LevelWarn, "request turned away"
+	case l.handed.Err != nil:
+		level, message = slog.LevelWarn, "credential refused"
+	}
+	ctx := context.Background()
+	if !a.handler.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(l.at, level, message, 0)
+	r.AddAttrs(slog.String("listener", l.listener))
+	if l.why != nil {
+		r.AddAttrs(slog.String("reason", l.why.reason))
+	} else {
+		r.AddAttrs(slog.String("endpoint", l.handed.Endpoint), slog.String("crossing", l.handed.Crossing), slog.String("what", clip(l.handed.What, longestWhat)))
+		r.AddAttrs(outcomeAttrs(l.handed)...)
+	}
+	if l.remote != "" {
+		r.AddAttrs(slog.String("remote", l.remote))
+	}
+	if l.who.known {
+		r.AddAttrs(slog.Uint64("uid", uint64(l.who.uid)))
+		if name := a.nameOf(l.who.uid); name != "" {
+			r.AddAttrs(slog.String("user", name))
+		}
+	}
+	if l.who.pid != 0 {
+		r.AddAttrs(slog.Int64("pid", int64(l.who.pid)))
+	}
+	if a.lastFail = a.handler.Handle(ctx, r); a.lastFail != nil {
+		a.metrics.lost()
+		if now := time.Now(); now.Sub(a.told) > time.Minute {
+			a.told = now
+			a.log.Error("the audit cannot be written", slog.String("error", a.lastFail.Error()))
+		}
+	}
+}
+
+// outcomeAttrs tell an error by its kind and the cloud's code: free text may be anybody's.
+func outcomeAttrs(h offer.Handed) []slog.Attr {
+	if h.Err == nil {
+		return []slog.Attr{slog.Time("expires", h.Expires)}
+	}
+	attrs := []slog.Attr{slog.String("error", outcome(h.Err))}
+	if e, ok := errors.AsType[*stile.Error](h.Err); ok && e.Status != 0 {
+		attrs = append(attrs, slog.String("cloud", e.Cloud), slog.Int("status", e.Status), slog.String("code", clip(e.Code, longestWhat)))
+	}
+	return attrs
+}
+
+// outcome is one word for how an answer came out.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, stile.ErrMisuse):
+		return "misuse"
+	case errors.Is(err, stile.ErrNoIdentity):
+		return "no_identity"
+	case errors.Is(err, stile.ErrRefused):
+		return "refused"
+	case errors.Is(err, stile.ErrTemporary):
+		return "temporary"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "cancelled"
+	}
+	return "failed"
+}
+
+// nameOf is the user's name, or "". It is asked for once: the users of one machine are few.
+func (a *audit) nameOf(uid uint32) string {
+	name, known := a.names[uid]
+	if known || len(a.names) > 1024 {
+		return name
+	}
+	if found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		name = found.Username
+	}
+	a.names[uid] = name
+	return name
+}
+
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "…"
+}
+
+// remote is the other end's address; a Unix socket's has none.
+func (c *conn) remote() string {
+	if !c.local.IsValid() {
+		return ""
+	}
+	return c.RemoteAddr().String()
+}

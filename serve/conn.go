@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stile-project/stile/serve/offer"
+)
+
+type connKey struct{}
+
+// A conn is one accepted connection, and who is at its other end.
+type conn struct {
+	net.Conn
+	l     *listener
+	local netip.Addr // invalid on a Unix socket
+	spoke atomic.Bool
+	done  sync.Once
+
+	asked sync.Once
+	who   peer
+}
+
+// Read notes that the other end has something to say.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+// Close gives the place up.
+func (c *conn) Close() error {
+	c.done.Do(func() {
+		c.l.conns.Lock()
+		delete(c.l.open, c)
+		c.l.conns.Unlock()
+		c.l.server.room.leave()
+	})
+	return c.Conn.Close()
+}
+
+// peer is who asks. It is found out once, and only if somebody wants to know: a connection stays with its process.
+func (c *conn) peer() peer {
+	c.asked.Do(func() { c.who = lookUp(c.Conn) })
+	return c.who
+}
+
+// note is told by the endpoints what was handed out.
+func (c *conn) note(h offer.Handed) {
+	c.l.server.metrics.handed(h)
+	c.l.server.audit.handed(c, h)
+}
+
+// A peer is whose program is at the other end.
+type peer struct {
+	known bool
+	uid   uint32
+	pid   int32 // 0: not known
+}
+
+// A gate lets in as many connections as there may be.
+type gate struct {
+	net.Listener
+	l *listener
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				g.l.server.metrics.acceptFailed(g.l.now.Load().Name)
+			}
+			return nil, err
+		}
+		if admitted := g.l.admit(c); admitted != nil {
+			return admitted, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// admit returns nil where there is no room.
+func (l *listener) admit(raw net.Conn) net.Conn {
+	c := &conn{Conn: raw, l: l}
+	if tcp, ok := raw.LocalAddr().(*net.TCPAddr); ok {
+		c.local = tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	now := l.now.Load()
+	l.conns.Lock()
+	defer l.conns.Unlock()
+	if len(l.open) < now.Connections && l.server.room.enter() {
+		l.open[c] = true
+		return c
+	}
+	l.server.metrics.turnedAway(now.Name)
+	if at := time.Now(); at.Sub(l.lastFull) > time.Minute {
+		l.lastFull = at
+		l.server.log.Warn("too many connections: new ones are closed until others end", slog.String("listener", now.Name), slog.Int("connections", len(l.open)))
+	}
+	return nil
+}
+
+// A room is how many connections all listeners may hold together, so that files and sources can still be opened.
+type room struct {
+	taken atomic.Int64
+	size  int64
+}
+
+func newRoom() *room { return &room{size: int64(descriptors()) * 3 / 4} }
+
+func (r *room) enter() bool {
+	if r.taken.Add(1) <= r.size {
+		return true
+	}
+	r.taken.Add(-1)
+	return false
+}
+
+func (r *room) leave() { r.taken.Add(-1) }

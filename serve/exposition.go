@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stile-project/stile/keep"
+)
+
+// exposition is Prometheus' text format, version 0.0.4.
+type exposition struct{ bytes.Buffer }
+
+func (x *exposition) family(name, kind, help string) {
+	x.WriteString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kind + "\n")
+}
+
+// value writes one sample. labels are names and values by turns.
+func (x *exposition) value(name string, v float64, labels ...string) {
+	x.WriteString(name)
+	for i := 0; i+1 < len(labels); i += 2 {
+		x.WriteByte("{,"[min(i, 1)])
+		x.WriteString(labels[i] + `="` + labelEscapes.Replace(strings.ToValidUTF8(labels[i+1], "�")) + `"`)
+	}
+	if len(labels) > 1 {
+		x.WriteByte('}')
+	}
+	x.WriteByte(' ')
+	x.WriteString(number(v))
+	x.WriteByte('\n')
+}
+
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func number(v float64) string {
+	if math.IsInf(v, 1) {
+		return "+Inf"
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// counters writes a family in the order of its labels, of which the second may have no name.
+func (x *exposition) counters(c counts, name, help, first, second string) {
+	x.family(name, "counter", help)
+	for _, key := range slices.SortedFunc(maps.Keys(c), func(a, b [2]string) int {
+		return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
+	}) {
+		labels := []string{first, key[0], second, key[1]}
+		if second == "" {
+			labels = labels[:2]
+		}
+		x.value(name, float64(c[key]), labels...)
+	}
+}
+
+// exposition is everything, as it stands now.
+func (s *Server) exposition() []byte {
+	x := &exposition{}
+	now := s.o.Clock()
+	x.family("stile_build_info", "gauge", "The program that runs; always 1.")
+	x.value("stile_build_info", 1, "version", s.o.Version, "go", runtime.Version())
+	s.metrics.write(x)
+	x.family("stile_connections", "gauge", "Connections that are open, by listener.")
+	for _, e := range s.endpoints() {
+		x.value("stile_connections", float64(e.Connections), "listener", e.Name)
+	}
+	x.crossings(byName(s.o.Crossings()), now)
+	x.family("process_start_time_seconds", "gauge", "When the server was made, in seconds since 1970.")
+	x.value("process_start_time_seconds", float64(s.metrics.started.UnixMilli())/1000)
+	x.family("go_goroutines", "gauge", "Goroutines that there are.")
+	x.value("go_goroutines", float64(runtime.NumGoroutine()))
+	if resident, ok := residentBytes(); ok {
+		x.family("process_resident_memory_bytes", "gauge", "Memory that the process has in RAM.")
+		x.value("process_resident_memory_bytes", float64(resident))
+	}
+	return x.Bytes()
+}
+
+func (m *metrics) write(x *exposition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	x.counters(m.requests, "stile_requests_total", "Requests that came, by listener; answered is every one that an endpoint saw.", "listener", "outcome")
+	x.counters(m.credentials, "stile_credentials_total", "Credentials that were asked for, by endpoint; ok is every one that was handed out.", "endpoint", "result")
+	x.counters(m.exchanges, "stile_exchanges_total", "Exchanges, by crossing; stored is every credential that another process had exchanged.", "crossing", "result")
+	x.counters(m.closed, "stile_connections_refused_total", "Connections that were closed because too many were open.", "listener", "")
+	x.counters(m.acceptFails, "stile_accept_errors_total", "Connections that the system could not give.", "listener", "")
+	x.family("stile_audit_lost_total", "counter", "Lines that the audit could not take.")
+	x.value("stile_audit_lost_total", float64(m.auditLost.Load()))
+
+	const name = "stile_exchange_duration_seconds"
+	x.family(name, "histogram", "How long exchanges took, with their retries.")
+	var total uint64
+	for i, count := range m.refresh.buckets {
+		total += count
+		bound := math.Inf(1)
+		if i < len(bounds) {
+			bound = bounds[i]
+		}
+		x.value(name+"_bucket", float64(total), "le", number(bound))
+	}
+	x.value(name+"_sum", m.refresh.sum)
+	x.value(name+"_count", float64(total))
+}
+
+// crossings tells of credentials. Of one that there is none yet, there is no age and no end either.
+func (x *exposition) crossings(all []keep.Status, now time.Time) {
+	gauge := func(name, help string, of func(keep.Status) (float64, bool)) {
+		x.family(name, "gauge", help)
+		for _, c := range all {
+			if v, ok := of(c); ok {
+				x.value(name, v, "crossing", c.Name)
+			}
+		}
+	}
+	gauge("stile_crossing_ready", "Whether a credential would be handed out now.", func(c keep.Status) (float64, bool) {
+		if c.Ready {
+			return 1, true
+		}
+		return 0, true
+	})
+	gauge("stile_crossing_expires_in_seconds", "How long the credential lives from now.", func(c keep.Status) (float64, bool) {
+		return c.Expires.Sub(now).Seconds(), !c.Expires.IsZero()
+	})
+	gauge("stile_crossing_age_seconds", "How long ago the credential was obtained.", func(c keep.Status) (float64, bool) {
+		return now.Sub(c.Obtained).Seconds(), !c.Obtained.IsZero()
+	})
+	gauge("stile_crossing_failures", "Exchanges that failed since the last that did not.", func(c keep.Status) (float64, bool) {
+		return float64(c.Failures), true
+	})
+}
+
+// byName makes one of those that share a name, as the credentials of one crossing for several audiences do: what stands
+// worst, and ends first. They come in the order of their names.
+func byName(all []keep.Status) []keep.Status {
+	merged := map[string]keep.Status{}
+	for _, c := range all {
+		other, seen := merged[c.Name]
+		if !seen {
+			merged[c.Name] = c
+			continue
+		}
+		worst, best := c, other
+		if other.Failures > c.Failures || other.Failures == c.Failures && !other.Ready {
+			worst, best = other, c
+		}
+		worst.Ready = worst.Ready && best.Ready
+		if worst.Expires.IsZero() || !best.Expires.IsZero() && best.Expires.Before(worst.Expires) {
+			worst.Expires, worst.Obtained = best.Expires, best.Obtained
+		}
+		merged[c.Name] = worst
+	}
+	return slices.SortedFunc(maps.Values(merged), func(a, b keep.Status) int { return strings.Compare(a.Name, b.Name) })
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+)
+
+// A refusal is why no handler saw a request.
+type refusal struct {
+	status int
+	reason string // in audit and metrics
+	text   string // for whoever asked
+}
+
+// What is refused. 403 is what the clouds' own endpoints say to what came through a proxy; none of the SDKs asks again.
+var (
+	badForm    = &refusal{http.StatusBadRequest, "form", "this is no proxy: ask for a path"}
+	badHost    = &refusal{http.StatusForbidden, "host", "no endpoint is known under this Host; a name of your own is allowed with hosts"}
+	proxied    = &refusal{http.StatusForbidden, "proxy", "credentials are not handed out through a proxy; set NO_PROXY for this address"}
+	browser    = &refusal{http.StatusForbidden, "browser", "credentials are not handed out to web pages"}
+	withBody   = &refusal{http.StatusRequestEntityTooLarge, "body", "nothing here takes a body"}
+	wrongUser  = &refusal{http.StatusForbidden, "user", "the user whose program asks is not among those allowed here"}
+	noSuchUser = &refusal{http.StatusForbidden, "user", "it cannot be told whose program asks, and only some users may"}
+)
+
+// proxies are headers that only something between program and endpoint adds. Keys are as net/http writes them.
+var proxies = []string{"X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+
+// pages are headers that browsers add, whatever a page's script does. Sec-Fetch-Mode alone is none of them: Node's fetch
+// sends it too.
+var pages = []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Dest", "Sec-Fetch-User"}
+
+// refuse says why the request must not be answered, or nil.
+func (s *site) refuse(r *http.Request, c *conn) *refusal {
+	// Whatever is asked of a proxy has another form: http://HOST/PATH, HOST:PORT, *.
+	if !strings.HasPrefix(r.RequestURI, "/") || r.Method == http.MethodConnect {
+		return badForm
+	}
+	if !s.answersTo(r.Host, c.local) {
+		return badHost
+	}
+	for _, name := range proxies {
+		if _, ok := r.Header[name]; ok {
+			return proxied
+		}
+	}
+	for _, name := range pages {
+		if _, ok := r.Header[name]; ok {
+			return browser
+		}
+	}
+	if r.ContentLength != 0 {
+		return withBody
+	}
+	if s.users == nil {
+		return nil
+	}
+	who := c.peer()
+	switch {
+	case !who.known:
+		return noSuchUser
+	case !s.users[who.uid]:
+		return wrongUser
+	}
+	return nil
+}
+
+var errNoConn = errors.New("a request came over no connection of this listener")
+
+// ServeHTTP guards the handler that the listener has now.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := l.now.Load()
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok {
+		panic(errNoConn)
+	}
+	if why := s.refuse(r, c); why != nil {
+		l.server.metrics.request(s.Name, why.reason)
+		l.server.audit.refused(c, s.Name, why)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(why.status)
+		_, _ = io.WriteString(w, "stile: "+why.text+"\n") // if it hung up, it does not want to know
+		return
+	}
+	l.server.metrics.request(s.Name, "answered")
+	ctx, cancel := context.WithTimeout(r.Context(), s.Timeout)
+	defer cancel()
+	defer l.caught(s.Name)
+	s.Handler.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// caught logs where a handler broke, without what it broke over: that may be anything. net/http cuts the connection.
+func (l *listener) caught(name string) {
+	what := recover()
+	if what == nil {
+		return
+	}
+	if err, ok := what.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+		l.server.metrics.request(name, "panic")
+		l.server.log.Error("a handler broke: please report this", slog.String("listener", name), slog.String("type", fmt.Sprintf("%T", what)), slog.String("stack", string(debug.Stack())))
+	}
+	panic(http.ErrAbortHandler)
+}
