@@ -123,6 +123,11 @@ func (k *kind) get(ctx context.Context, name string) (entry, any, error) {
 	if err != nil {
 		return entry{}, nil, err
 	}
+	return found(body)
+}
+
+// found reads the answer to a lookup of one key.
+func found(body []byte) (entry, any, error) {
 	var answer struct {
 		Found []struct {
 			Entity struct {
@@ -138,10 +143,10 @@ func (k *kind) get(ctx context.Context, name string) (entry, any, error) {
 	if len(answer.Found) == 0 {
 		return entry{}, nil, errMissing
 	}
-	found := answer.Found[0]
+	one := answer.Found[0]
 	read := func(field string) property {
 		var p property
-		if json.Unmarshal(found.Entity.Properties[field], &p) != nil {
+		if json.Unmarshal(one.Entity.Properties[field], &p) != nil {
 			return property{} // of another type, and so not ours
 		}
 		return p
@@ -154,7 +159,7 @@ func (k *kind) get(ctx context.Context, name string) (entry, any, error) {
 	if n, err := strconv.ParseInt(read(expiresField).Integer, 10, 64); err == nil {
 		e.expires = time.Unix(n, 0)
 	}
-	return e, found.Version, nil
+	return e, one.Version, nil
 }
 
 var errMalformed = &stile.Error{Cloud: "Datastore", Err: fmt.Errorf("%w: the answer is not one of this API", stile.ErrTemporary)}

@@ -281,6 +281,32 @@ func TestDynamoDBRefuses(t *testing.T) {
 	}
 }
 
+// Another takes the lease between the holder's look and its change.
+func TestChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for operation, change := range map[string]func(*documents.Store) (bool, error){
+		"PutItem":    func(s *documents.Store) (bool, error) { return s.Extend(t.Context(), "lease", "holder", time.Minute) },
+		"DeleteItem": func(s *documents.Store) (bool, error) { return false, s.Remove(t.Context(), "lease", "holder") },
+	} {
+		d := newDynamo(t)
+		s := open(t, "AWS_REGION", "", d.url())
+		if taken, err := s.Add(t.Context(), "lease", "holder", time.Minute); err != nil || !taken {
+			t.Fatal(taken, err)
+		}
+		d.before = func(asked string, items map[string]map[string]any) {
+			if asked == operation {
+				items["lease"]["holder"], items["lease"]["DocstoreRevision"] = map[string]any{"S": "another"}, map[string]any{"S": "next"}
+			}
+		}
+		if held, err := change(s); err != nil || held {
+			t.Errorf("%s: got %v, %v; want false", operation, held, err)
+		}
+		if held, err := s.Extend(t.Context(), "lease", "another", time.Minute); operation == "DeleteItem" && (err != nil || !held) {
+			t.Errorf("%s: the other's lease is gone: %v, %v", operation, held, err)
+		}
+	}
+}
+
 // Whoever writes firestore:// for a database in Datastore mode, or the other way round, is told.
 func TestOtherMode(t *testing.T) {
 	t.Parallel()

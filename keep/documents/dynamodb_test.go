@@ -30,6 +30,7 @@ type dynamo struct {
 	mu      sync.Mutex
 	items   map[string]map[string]any
 	refusal string // the type of error that everything is answered with
+	before  func(operation string, items map[string]map[string]any)
 }
 
 func newDynamo(t *testing.T) *dynamo {
@@ -87,6 +88,9 @@ type request struct {
 func (d *dynamo) do(operation string, ask *request) (any, *awsError) {
 	if d.refusal != "" {
 		return nil, &awsError{d.refusal, "User: arn:aws:iam::111122223333:user/reader is not authorized"}
+	}
+	if d.before != nil {
+		d.before(operation, d.items)
 	}
 	if operation == "BatchGetItem" {
 		return d.batchGet(ask)

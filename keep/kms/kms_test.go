@@ -183,6 +183,18 @@ func TestDeadlineHolds(t *testing.T) {
 	}
 }
 
+// The client of Google's would go on asking a service that is not there for as long as it may.
+func TestGoogleDoesNotRetry(t *testing.T) {
+	p := googleAt(t)
+	key := p.open(t, "one")
+	p.refuse("Unavailable")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := key.Encrypt(ctx, []byte("a key")); !errors.Is(err, stile.ErrTemporary) || ctx.Err() != nil {
+		t.Errorf("Encrypt: got %v; want ErrTemporary at once", err)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	t.Setenv("VAULT_ADDR", "http://user:hunter2@127.0.0.1:1")
 	for _, url := range []string{"awskms:///alias/x?region=eu-west-1&anonymous=true&endpoint=http://user:hunter2@127.0.0.1:1", "hashivault://x"} {

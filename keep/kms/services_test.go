@@ -183,7 +183,7 @@ type google struct {
 }
 
 var googleCodes = map[string]codes.Code{"PermissionDenied": codes.PermissionDenied, "ResourceExhausted": codes.ResourceExhausted, "Internal": codes.Internal,
-	"FailedPrecondition": codes.FailedPrecondition, "Unauthenticated": codes.Unauthenticated}
+	"FailedPrecondition": codes.FailedPrecondition, "Unauthenticated": codes.Unauthenticated, "Unavailable": codes.Unavailable}
 
 func (g google) Encrypt(_ context.Context, ask *kmspb.EncryptRequest) (*kmspb.EncryptResponse, error) {
 	if code := g.wait(); code != "" {
