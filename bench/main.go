@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Bench measures Stile against what people use in its place, and against its own budgets. From the top of the tree:
+//
+//	go run ./bench            # some minutes: prints the table, writes bench/RESULTS.md and bench/results.svg
+//	go run ./bench -short     # some seconds: everything once, for what must be right whatever it takes
+//
+// Every ratio is of figures taken in one run, in turns, so that a busy machine slows both sides. No time is judged as
+// passed or failed: budgets are held against medians, and said to be met or missed. What fails the run is what must be
+// so on any machine: an allocation where there is to be none, a second exchange, a read that fails.
+//
+// There is one file for each bench, which returns its rows of the table and its panels of the plot.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// benches are in the order of the table.
+var benches = []bench{
+	{"read", "Reading a kept credential in process", readBench},
+	{"rotation", "Reads across rotations", rotationBench},
+	{"process", "stile credential-process", processBench},
+	{"herd", "All at once", herdBench},
+	{"keys", "Many crossings in one Memory", keysBench},
+}
+
+// A bench is one file's.
+type bench struct {
+	name, title string
+	run         func(ctx context.Context, at *place) (report, error)
+}
+
+// A place is where a bench runs.
+type place struct {
+	short   bool   // once, with tiny counts
+	root    string // the top of the tree
+	scratch string // a folder of the bench's own
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	short := flags.Bool("short", false, "run everything once with tiny counts, and write no file")
+	only := flags.String("only", "", "run these `BENCHES`, and write no file: "+strings.Join(names(), ","))
+	to := flags.String("o", "", "write RESULTS.md and results.svg to this `FOLDER` (default bench, for a whole run)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	root, err := top(ctx)
+	if err != nil {
+		return err
+	}
+	chosen := benches
+	if *only != "" {
+		if chosen, err = choose(strings.Split(*only, ",")); err != nil {
+			return err
+		}
+	}
+	if *to == "" && !*short && *only == "" {
+		*to = filepath.Join(root, "bench")
+	}
+	facts := machineFacts(ctx, root)
+	reports, err := measure(ctx, chosen, place{short: *short, root: root}, stderr)
+	if err != nil {
+		return err
+	}
+	if err := printTable(stdout, reports); err != nil {
+		return err
+	}
+	if *to == "" {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(*to, "results.svg"), plot(reports), 0o644); err != nil { //nolint:gosec // everybody may see it
+		return err
+	}
+	return os.WriteFile(filepath.Join(*to, "RESULTS.md"), results(facts, reports), 0o644) //nolint:gosec // everybody may see it
+}
+
+// measure runs the benches one after another, and goes on after one that failed.
+func measure(ctx context.Context, chosen []bench, at place, progress io.Writer) (reports []report, err error) {
+	var failed []error
+	for _, b := range chosen {
+		scratch, err := os.MkdirTemp("", "stile-bench-")
+		if err != nil {
+			return nil, err
+		}
+		at.scratch = scratch
+		fmt.Fprintf(progress, "bench: %s…", b.name)
+		began := time.Now()
+		r, err := b.run(ctx, &at)
+		fmt.Fprintf(progress, " %.1fs\n", time.Since(began).Seconds())
+		if err := errors.Join(err, os.RemoveAll(scratch)); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", b.name, err))
+			continue
+		}
+		r.title = b.title
+		reports = append(reports, r)
+	}
+	return reports, errors.Join(failed...)
+}
+
+func names() (all []string) {
+	for _, b := range benches {
+		all = append(all, b.name)
+	}
+	return all
+}
+
+func choose(wanted []string) (chosen []bench, err error) {
+	for _, name := range wanted {
+		i := slices.Index(names(), name)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no bench %q: there are %s", name, strings.Join(names(), ", "))
+		}
+		chosen = append(chosen, benches[i])
+	}
+	return chosen, nil
+}
+
+// top finds the top of the tree.
+func top(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the top of the tree: %w", err)
+	}
+	path := strings.TrimSpace(string(out))
+	if filepath.Base(path) != "go.mod" {
+		return "", errors.New("run it in Stile's tree")
+	}
+	return filepath.Dir(path), nil
+}
+
+// pause waits, or reports why not.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
