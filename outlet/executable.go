@@ -49,6 +49,10 @@ func ExecutableResponse(w io.Writer, c stile.Credential, typ stile.TokenType) er
 	return json.NewEncoder(w).Encode(r)
 }
 
+func isExecutableType(t stile.TokenType) bool {
+	return t == "" || t == stile.TokenTypeIDToken || t == stile.TokenTypeJWT || t == tokenTypeSAML2
+}
+
 // ExecutableFailure writes why there is no token, in the shape of [ExecutableResponse]. Google's libraries look at it
 // only if the program then ends with code 0.
 func ExecutableFailure(w io.Writer, err error) error {

@@ -184,6 +184,8 @@ func (f File) plain() error {
 		why = "the profile's name: want letters, digits and _/.%@:+-"
 	case f.Form != FormProfile && f.Profile != "":
 		why = "a profile's name, but the form has no profiles"
+	case f.Form == FormExecutable && !isExecutableType(f.TokenType):
+		why = "the token type: an executable source hands out jwt, id_token and saml2 alone"
 	case f.Mode&^0o777 != 0:
 		why = "the mode: want permissions alone"
 	case f.Mode != 0 && f.Mode&0o400 == 0:

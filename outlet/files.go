@@ -299,6 +299,9 @@ func (f *Files) attempt(ctx context.Context, k *kept) (disk bool, err error) {
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+	if dead(c, time.Now()) { // the disk may have been slow
+		return true, k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))
+	}
 	info, err := k.write(ctx, c, k.info == nil)
 	if err != nil {
 		return true, err

@@ -47,7 +47,7 @@ func flock(file *os.File) error {
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		for {
-			failed = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+			failed = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB)
 			if !errors.Is(failed, syscall.EINTR) {
 				return
 			}

@@ -23,7 +23,6 @@ const (
 type place struct {
 	path   string
 	folder bool // the folder is there
-	strict bool // everyone may make files in the folder, so that a file there may be anyone's
 }
 
 // beside is the name of a hidden file in the same folder. What a process that died has left there, the next takes over.
@@ -41,69 +40,88 @@ func (f File) place() (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	at, rest := begin(path)
-	strict, err := f.folder(at)
-	if err != nil {
+	w := walk{file: f}
+	if err := w.begin(path); err != nil {
 		return place{}, err
 	}
-	for links := 0; ; {
-		var name string
-		name, rest = rest[0], rest[1:]
-		next := filepath.Join(at, name)
-		if name == ".." { // only a link says so
-			next = filepath.Dir(at)
-		}
-		last := len(rest) == 0
-		info, err := os.Lstat(next)
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && last:
-			return place{next, true, strict}, nil
-		case errors.Is(err, fs.ErrNotExist) && len(rest) == 1:
-			return place{filepath.Join(next, rest[0]), false, false}, nil
-		case err != nil:
-			return place{}, err
-		case strict && !trusted(info):
-			return place{}, refused("name a folder of your own", "%s belongs to another user, in a folder that everyone may write to", next)
-		case info.Mode().Type() == fs.ModeSymlink:
-			if links++; links > maxLinks {
-				return place{}, refused("", "%s is one of too many symbolic links", next)
-			}
-			link, err := os.Readlink(next)
-			if err != nil {
-				return place{}, err
-			}
-			if filepath.IsAbs(link) {
-				var more []string
-				at, more = begin(link)
-				rest = append(more, rest...)
-				if strict, err = f.folder(at); err != nil {
-					return place{}, err
-				}
-			} else {
-				rest = append(elements(link), rest...)
-			}
-			if len(rest) == 0 {
-				return place{}, refused("", "%s leads to a folder", next)
-			}
-		case last && info.IsDir():
-			return place{}, refused("", "%s is a folder", next)
-		case last && !info.Mode().IsRegular():
-			return place{}, refused("", "%s is no file that could be replaced", next)
-		case last:
-			return place{next, true, strict}, nil
-		default:
-			if strict, err = f.folder(next); err != nil {
-				return place{}, err
-			}
-			at = next
+	for {
+		if p, err := w.step(); p.path != "" || err != nil {
+			return p, err
 		}
 	}
 }
 
-// begin splits an absolute path into its root and the rest.
-func begin(path string) (root string, rest []string) {
-	root = filepath.VolumeName(path) + string(filepath.Separator)
-	return root, elements(strings.TrimPrefix(path, root))
+// A walk is on its way along a path.
+type walk struct {
+	file   File
+	at     string // a folder that was looked at
+	strict bool   // everyone may make files in the folder: what is there may be anyone's
+	rest   []string
+	links  int
+}
+
+// begin goes to the root of an absolute path.
+func (w *walk) begin(path string) error {
+	root := filepath.VolumeName(path) + string(filepath.Separator)
+	w.rest = append(elements(strings.TrimPrefix(path, root)), w.rest...)
+	return w.enter(root)
+}
+
+func (w *walk) enter(folder string) (err error) {
+	w.at = folder
+	w.strict, err = w.file.folder(folder)
+	return err
+}
+
+// step takes the next name of the path. It gives the place once it is there.
+func (w *walk) step() (place, error) {
+	name := w.rest[0]
+	w.rest = w.rest[1:]
+	next := filepath.Join(w.at, name)
+	if name == ".." { // only a link says so
+		next = filepath.Dir(w.at)
+	}
+	last := len(w.rest) == 0
+	info, err := os.Lstat(next)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && last:
+		return place{next, true}, nil
+	case errors.Is(err, fs.ErrNotExist) && len(w.rest) == 1:
+		return place{filepath.Join(next, w.rest[0]), false}, nil
+	case err != nil:
+		return place{}, err
+	case w.strict && !trusted(info):
+		return place{}, refused("name a folder of your own", "%s belongs to another user, in a folder that everyone may write to", next)
+	case info.Mode().Type() == fs.ModeSymlink:
+		return place{}, w.follow(next)
+	case last && info.IsDir():
+		return place{}, refused("", "%s is a folder", next)
+	case last && !info.Mode().IsRegular():
+		return place{}, refused("", "%s is no file that could be replaced", next)
+	case last:
+		return place{next, true}, nil
+	}
+	return place{}, w.enter(next)
+}
+
+// follow puts where a link leads in front of the rest.
+func (w *walk) follow(path string) error {
+	if w.links++; w.links > maxLinks {
+		return refused("", "%s is one of too many symbolic links", path)
+	}
+	link, err := os.Readlink(path)
+	if err != nil {
+		return err
+	}
+	if filepath.IsAbs(link) {
+		err = w.begin(link)
+	} else {
+		w.rest = append(elements(link), w.rest...)
+	}
+	if err == nil && len(w.rest) == 0 {
+		err = refused("", "%s leads to a folder", path)
+	}
+	return err
 }
 
 func elements(path string) (names []string) {

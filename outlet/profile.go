@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/stile-project/stile"
 )
@@ -31,7 +32,8 @@ var othersKeys = []string{"aws_access_key_id", "aws_secret_access_key", "aws_ses
 const byteOrderMark = "\xef\xbb\xbf"
 
 func isProfileName(s string) bool {
-	return s != "" && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.%@:+-") == ""
+	// DEFAULT is where Python's configparser finds what all sections have.
+	return s != "" && len(s) <= 128 && s != "DEFAULT" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.%@:+-") == ""
 }
 
 func profileSettings(c stile.Credential) ([]setting, error) {
@@ -197,69 +199,89 @@ func (p *profileFile) add(name string) {
 
 // cutProfile finds the section, and refuses what readers would not agree on.
 func cutProfile(file []byte, name string) (*profileFile, error) {
-	wrong := func(line int, format string, args ...any) (*profileFile, error) {
-		return nil, refused("mend the file by hand: nothing in it was changed", "line %d: %s", line, fmt.Sprintf(format, args...))
-	}
 	text := string(file)
-	if strings.HasPrefix(text, byteOrderMark) {
-		return wrong(1, "a byte order mark, which some programs take for a setting: save the file as plain UTF-8")
-	}
 	p := &profileFile{end: "\n"}
 	if first, _, ok := strings.Cut(text, "\n"); ok && strings.HasSuffix(first, "\r") {
 		p.end = "\r\n"
 	}
-	var at, number, header, from int // from is where our lines begin
-	inside, any := false, false
-	till := len(text)
-	for line := range strings.Lines(text) {
-		number++
-		content := line[:len(line)-len(lineEnd(line))]
-		plain := strings.TrimSpace(content)
-		switch {
-		case strings.ContainsAny(content, "\r\x00\v\f\x1c\x1d\x1e") || strings.Contains(content, "\u0085") || strings.Contains(content, "\u2028") || strings.Contains(content, "\u2029"):
-			if inside || strings.Contains(content, name) {
-				return wrong(number, "a control character within a line, where some programs begin a new one")
-			}
-		case plain == "" || plain[0] == '#' || plain[0] == ';':
-		case plain[0] == '[':
-			same := sectionName(plain) == name
-			switch {
-			case content[0] != '[' && (same || inside):
-				return wrong(number, "an indented [section], which only some programs take for one")
-			case content[0] != '[':
-			case same && header > 0:
-				return wrong(number, "the profile stands at line %d already: put the settings of both together", header)
-			case same && !strings.HasPrefix(content, "["+name+"]"):
-				return wrong(number, "want [%s], which every program reads", name)
-			default:
-				any = true
-				if inside {
-					till = at
-				}
-				if inside = same; same {
-					header, from = number, at+len(line)
-					p.before, p.header, p.found = []byte(text[:at]), line, true
-				}
-			}
-		case !any:
-			return wrong(number, "something else before the first [profile]: is it a credentials file?")
-		}
-		at += len(line)
+	if strings.HasPrefix(text, byteOrderMark) {
+		return nil, unclear(1, "a byte order mark, which some programs take for a setting: save the file as plain UTF-8")
 	}
-	if !p.found {
-		p.before = slices.Clone(file)
+	c := cutter{name: name, from: -1, till: len(text)}
+	for line := range strings.Lines(text) {
+		c.number++
+		if err := c.line(line); err != nil {
+			return nil, err
+		}
+		c.at += len(line)
+	}
+	if c.from < 0 {
+		p.before = file
 		return p, nil
 	}
-	p.after = []byte(text[till:])
-	return p, p.parse(text[from:till], wrong)
+	header := c.from + c.length
+	p.before, p.header, p.after, p.found = file[:c.from:c.from], text[c.from:header], file[c.till:], true
+	return p, p.parse(text[header:c.till])
+}
+
+func unclear(line int, format string, args ...any) error {
+	return refused("mend the file by hand: nothing in it was changed", "line %d: %s", line, fmt.Sprintf(format, args...))
+}
+
+// A cutter reads lines for our section's place.
+type cutter struct {
+	name       string
+	number, at int // of the line, and of its first byte
+
+	any, inside  bool // a section began; ours did, and no other since
+	header       int  // number of our header's line
+	from, length int  // its place
+	till         int  // of what comes behind our section
+}
+
+func (c *cutter) line(line string) error {
+	content := line[:len(line)-len(lineEnd(line))]
+	plain := strings.TrimSpace(content)
+	switch {
+	case breaks(content) && (c.inside || strings.Contains(content, c.name)):
+		return unclear(c.number, "a control character within a line, where some programs begin a new one")
+	case plain == "" || plain[0] == '#' || plain[0] == ';':
+	case plain[0] != '[' && !c.any:
+		return unclear(c.number, "something else before the first [profile]: is it a credentials file?")
+	case plain[0] != '[':
+	case content[0] != '[':
+		if c.inside || sectionName(plain) == c.name {
+			return unclear(c.number, "an indented [section], which only some programs take for one")
+		}
+	default:
+		return c.section(line, content)
+	}
+	return nil
+}
+
+func (c *cutter) section(line, content string) error {
+	same := sectionName(content) == c.name
+	switch {
+	case same && c.header > 0:
+		return unclear(c.number, "the profile stands at line %d already: put the settings of both together", c.header)
+	case same && !strings.HasPrefix(content, "["+c.name+"]"):
+		return unclear(c.number, "want [%s], which every program reads", c.name)
+	case same:
+		c.header, c.from, c.length = c.number, c.at, len(line)
+	case c.inside:
+		c.till = c.at
+	}
+	c.any, c.inside = true, same
+	return nil
+}
+
+// breaks reports whether a line has characters in it at which some reader begins a new one.
+func breaks(line string) bool {
+	return strings.ContainsAny(line, "\r\x00\v\f\x1c\x1d\x1e\x1f\u0085\u2028\u2029")
 }
 
 // parse reads our section's lines.
-func (p *profileFile) parse(text string, wrong func(int, string, ...any) (*profileFile, error)) error {
-	fail := func(i int, format string, args ...any) error {
-		_, err := wrong(p.number(i), format, args...)
-		return err
-	}
+func (p *profileFile) parse(text string) error {
 	seen := make(map[string]bool)
 	owner := "" // of indented lines
 	i := 0
@@ -268,17 +290,17 @@ func (p *profileFile) parse(text string, wrong func(int, string, ...any) (*profi
 		plain := strings.TrimSpace(line)
 		switch {
 		case plain == "" || plain[0] == '#' || plain[0] == ';':
-		case line[0] == ' ' || line[0] == '\t':
+		case strings.TrimLeftFunc(line, unicode.IsSpace) != line:
 			if owner == "" || slices.Contains(ourKeys, owner) || slices.Contains(othersKeys, owner) {
-				return fail(i, "indented, which programs read in different ways")
+				return unclear(p.number(i), "indented, which programs read in different ways")
 			}
 		default:
 			key, _, ok := cutSetting(line)
 			if !ok {
-				return fail(i, "not a setting: want KEY = VALUE")
+				return unclear(p.number(i), "not a setting: want KEY = VALUE")
 			}
 			if seen[key] {
-				return fail(i, "a setting that stands twice")
+				return unclear(p.number(i), "a setting that stands twice")
 			}
 			seen[key] = true
 			l.key, owner = key, key

@@ -44,6 +44,7 @@ func (f File) replace(ctx context.Context, change func(old []byte) ([]byte, erro
 		return nil, f.replaceable(err)
 	}
 	defer unlock()
+	_ = os.Remove(p.beside("new")) // left by a process that was killed
 	for range attempts {
 		info, again, err := f.try(ctx, p, change)
 		if err != nil {
@@ -112,9 +113,6 @@ func (f File) try(ctx context.Context, p place, change func(old []byte) ([]byte,
 
 // prepare writes the new file, to the disk itself: a machine that loses power must not come back with an empty one.
 func (f File) prepare(path string, content []byte, mode fs.FileMode, before fs.FileInfo) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, OwnerOnly)
 	if err != nil {
 		return err

@@ -58,7 +58,11 @@ func (f File) own(file *os.File, before fs.FileInfo) error {
 	if uid == -1 && gid == -1 {
 		return nil
 	}
-	if err := file.Chown(uid, gid); err != nil {
+	err := file.Chown(uid, gid)
+	if err != nil && uid == -1 && f.Group == "" && before.Mode().Perm()&0o070 == 0 {
+		return nil // the group may do nothing with the file anyway
+	}
+	if err != nil {
 		return hinted{fmt.Errorf("give the file its owner and group: %w", err), "run as the file's owner, who must be in the group"}
 	}
 	return nil
