@@ -178,7 +178,7 @@ func (e *entry) refresh() {
 // fly exchanges, tells all who wait, plans the next time, and saves what came.
 func (e *entry) fly(ctx context.Context, f *flight, background bool) {
 	m := e.memory
-	ctx, cancel := context.WithTimeoutCause(ctx, m.timeout, fmt.Errorf("%w: not done within %s", stile.ErrTemporary, m.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, m.timeout, m.overdue)
 	defer cancel()
 	defer context.AfterFunc(m.running, cancel)()
 

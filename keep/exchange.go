@@ -57,13 +57,20 @@ func (e *entry) leading(ctx context.Context, key stile.Key, lease Lease, first, 
 	return g, err
 }
 
-// better reports whether what the store has spares the exchange.
+// better reports whether what the store has spares the exchange. What has too little life left for that is held all
+// the same where nothing better is, for the case that no exchange succeeds.
 func (e *entry) better(r Record) bool {
 	e.mu.Lock()
-	floor := e.floor
-	e.mu.Unlock()
+	defer e.mu.Unlock()
 	now := e.memory.now()
-	return hold(r, floor, now).newer(e.current.Load(), now)
+	stored, current := hold(r, e.floor, now), e.current.Load()
+	if !stored.newer(current) {
+		return false
+	}
+	if !stored.fresh(now) && stored.alive(now) {
+		e.current.Store(stored)
+	}
+	return stored.fresh(now)
 }
 
 // pollIn is how long to wait for another's exchange before looking again.

@@ -43,9 +43,9 @@ func hold(r Record, floor time.Duration, now moment) *held {
 func (h *held) fresh(now moment) bool { return h != nil && !h.floor.passed(now) }
 func (h *held) alive(now moment) bool { return h != nil && !h.end.passed(now) }
 
-// newer reports whether h is worth having for one who holds other.
-func (h *held) newer(other *held, now moment) bool {
-	return h.fresh(now) && (other == nil || h.record.Credential.Expires.After(other.record.Credential.Expires))
+// newer reports whether h lives longer than other.
+func (h *held) newer(other *held) bool {
+	return other == nil || h.record.Credential.Expires.After(other.record.Credential.Expires)
 }
 
 // refreshIn is how long after it was taken in to refresh it: random, over the window, so that a fleet that started

@@ -5,6 +5,7 @@ package keep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -33,6 +34,7 @@ const (
 type Memory struct {
 	floor       time.Duration
 	timeout     time.Duration
+	overdue     error // what an exchange fails with that takes longer
 	propagation time.Duration
 	limit       int
 	clock       func() time.Time
@@ -59,8 +61,11 @@ type Option func(*Memory)
 // WithFloor sets the least remaining life of what is handed out, where [Terms] do not. Default: [DefaultFloor].
 func WithFloor(d time.Duration) Option { return func(m *Memory) { m.floor = d } }
 
-// WithTimeout bounds one exchange with its retries, whoever still waits for it. Default: [DefaultTimeout].
-func WithTimeout(d time.Duration) Option { return func(m *Memory) { m.timeout = d } }
+// WithTimeout bounds one exchange with its retries, whoever still waits for it. What is cut short fails with cause; nil
+// is a [stile.ErrTemporary] that names d. Default: [DefaultTimeout].
+func WithTimeout(d time.Duration, cause error) Option {
+	return func(m *Memory) { m.timeout, m.overdue = d, cause }
+}
 
 // WithPropagation sets for how long after a crossing's first use a refusal with status 403 is asked again, because the
 // trust may have been set up a moment ago. Zero: not at all. Default: [DefaultPropagation].
@@ -98,6 +103,9 @@ func NewMemory(opts ...Option) *Memory {
 		born: time.Now(), entries: map[stile.Key]*entry{}}
 	for _, opt := range opts {
 		opt(m)
+	}
+	if m.overdue == nil {
+		m.overdue = fmt.Errorf("%w: not done within %s", stile.ErrTemporary, m.timeout)
 	}
 	m.pulse = newPulse(m.now)
 	m.running, m.stop = context.WithCancel(context.Background())

@@ -408,6 +408,25 @@ func TestStoreWhatIsOfNoUse(t *testing.T) {
 	}
 }
 
+// TestStoreLastGood: under the floor and alive, another process's credential is better than none.
+func TestStoreLastGood(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		f := newFleet(t, 1, 0)
+		token(t, f.keepers[0])
+		synctest.Wait()
+		f.keepers[0].Close()
+		time.Sleep(57 * time.Minute)
+		broken := keep.New(stile.Cross(someone("one"), slowly{something{"a", time.Hour, &f.made}, 0, refusal}), keep.WithStore(f.shelf, 0))
+		defer broken.Close()
+		token(t, broken)
+		time.Sleep(3 * time.Minute)
+		if _, err := broken.Credential(t.Context()); !errors.Is(err, stile.ErrRefused) {
+			t.Errorf("got %v once it had expired", err)
+		}
+	})
+}
+
 func TestStoreKeepsNothingWithoutKeys(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (r *running) variables() [][2]string {
 		{"GCE_METADATA_HOST", r.machine}, {"GCE_METADATA_IP", r.machine}, {"GCE_METADATA_ROOT", r.machine},
 		{"CLOUDSDK_CONFIG", r.path("gcloud")}, {"CLOUDSDK_CORE_PROJECT", stage.Project},
 		{"GOOGLE_APPLICATION_CREDENTIALS", r.path("credential.json")},
-		{"STILE_CONFIG", r.path("stile.yaml")},
+		{"STILE_CONFIG", r.path("stile.yaml")}, {"STILE_CACHE_DIR", r.path("cache")},
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -42,8 +41,8 @@ func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credenti
 		return stile.Credential{}, err
 	}
 	defer closeStore()
-	left := timeLeft(ctx)
-	options := []keep.Option{keep.WithTimeout(left), keep.WithLogger(log)}
+	late := &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
+	options := []keep.Option{keep.WithTimeout(timeLeft(ctx), late), keep.WithLogger(log)}
 	if store != nil {
 		options = append(options, keep.WithStore(store, p.store.Deadline.Std()))
 	}
@@ -51,11 +50,7 @@ func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credenti
 	defer memory.Close() // waits until the credential is saved
 	ctx, cancel := patientlyEnding(ctx)
 	defer cancel()
-	cred, err := memory.Keep(crossing, termsOf(c)).Credential(ctx)
-	if err != nil {
-		return stile.Credential{}, &inOurWords{err, "not done within " + left.String(), "not done within --timeout " + p.timeout.String()}
-	}
-	return cred, nil
+	return memory.Keep(crossing, termsOf(c)).Credential(ctx)
 }
 
 func termsOf(c config.Crossing) keep.Terms {
@@ -65,15 +60,6 @@ func termsOf(c config.Crossing) keep.Terms {
 	}
 	return terms
 }
-
-// inOurWords is an error of the keeper, which knows how long it had and not which flag said so.
-type inOurWords struct {
-	error
-	theirs, ours string
-}
-
-func (e *inOurWords) Error() string { return strings.Replace(e.error.Error(), e.theirs, e.ours, 1) }
-func (e *inOurWords) Unwrap() error { return e.error }
 
 // openStore gives nil where nothing is kept. A folder that cannot be used costs an exchange, and no more; a store that
 // someone described, and that cannot work as described, is for them to mend.

@@ -393,6 +393,7 @@ func TestDefaultDir(t *testing.T) {
 		want string
 	}{
 		"XDG":          {map[string]string{"XDG_CACHE_HOME": at("c"), "HOME": root, "LocalAppData": root}, at("c", "stile")},
+		"our own":      {map[string]string{"STILE_CACHE_DIR": at("s"), "XDG_CACHE_HOME": at("c")}, at("s")},
 		"relative XDG": {map[string]string{"XDG_CACHE_HOME": "c", "HOME": root, "LocalAppData": root}, at(home...)},
 		"no XDG":       {map[string]string{"HOME": root, "LocalAppData": root}, at(home...)},
 		"nothing":      {nil, ""},

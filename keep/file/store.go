@@ -91,8 +91,8 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// DefaultDir is the folder for one user's credentials: $XDG_CACHE_HOME/stile, or stile in the system's own folder for
-// caches: ~/.cache, on macOS ~/Library/Caches, on Windows %LocalAppData%. A relative path in a variable is ignored, as
+// DefaultDir is the folder for one user's credentials: $STILE_CACHE_DIR, else $XDG_CACHE_HOME/stile, else stile in the
+// system's own folder for caches: ~/.cache, on macOS ~/Library/Caches, on Windows %LocalAppData%. A relative path in a variable is ignored, as
 // the XDG Base Directory Specification demands. With no such folder it fails with [stile.ErrMisuse].
 func DefaultDir(lookup func(string) (string, bool)) (string, error) {
 	under := func(name string, elements ...string) string {
@@ -100,6 +100,9 @@ func DefaultDir(lookup func(string) (string, bool)) (string, error) {
 			return filepath.Join(append([]string{base}, elements...)...)
 		}
 		return ""
+	}
+	if dir := under("STILE_CACHE_DIR"); dir != "" {
+		return dir, nil
 	}
 	dir := under("XDG_CACHE_HOME", "stile")
 	if dir != "" {
