@@ -3,6 +3,7 @@
 package keep
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"time"
@@ -24,7 +25,8 @@ const (
 
 // lasting reports whether the same question would get the same answer.
 func lasting(err error) bool {
-	return errors.Is(err, stile.ErrRefused) || errors.Is(err, stile.ErrMisuse) || errors.Is(err, stile.ErrNoIdentity)
+	var unverified *tls.CertificateVerificationError
+	return errors.As(err, &unverified) || errors.Is(err, stile.ErrRefused) || errors.Is(err, stile.ErrMisuse) || errors.Is(err, stile.ErrNoIdentity)
 }
 
 // propagating reports whether a refusal can come of an IAM change that has not arrived everywhere yet.

@@ -4,6 +4,7 @@ package keep_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -399,7 +400,9 @@ func TestKeeperRetriesWhatMayPass(t *testing.T) {
 		"a long one":         {outage, time.Hour, false, 700 * time.Millisecond, 1500 * time.Millisecond, 4},
 		"Retry-After":        {throttled, time.Second, true, 3 * time.Second, 3 * time.Second, 2},
 		"a long Retry-After": {long, time.Second, false, 0, 0, 1},
-		"an unknown error":   {errors.New("odd"), 100 * time.Millisecond, true, 100 * time.Millisecond, 600 * time.Millisecond, 3},
+		"a wrong certificate": {fmt.Errorf("%w: %w", stile.ErrTemporary, &tls.CertificateVerificationError{Err: errors.New("unknown authority")}),
+			time.Hour, false, 0, 0, 1},
+		"an unknown error": {errors.New("odd"), 100 * time.Millisecond, true, 100 * time.Millisecond, 600 * time.Millisecond, 3},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
