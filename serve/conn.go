@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"container/list"
 	"errors"
 	"log/slog"
 	"net"
@@ -22,6 +23,7 @@ type conn struct {
 	l     *listener
 	local netip.Addr // invalid on a Unix socket
 	spoke atomic.Bool
+	place *list.Element // among the silent; guarded by l.conns
 	done  sync.Once
 
 	asked sync.Once
@@ -33,6 +35,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
+		c.l.conns.Lock()
+		c.l.silent.Remove(c.place)
+		c.l.conns.Unlock()
 	}
 	return n, err
 }
@@ -42,6 +47,8 @@ func (c *conn) Close() error {
 	c.done.Do(func() {
 		c.l.conns.Lock()
 		delete(c.l.open, c)
+		c.l.silent.Remove(c.place) // if it is still there
+		c.l.count.Store(int64(len(c.l.open)))
 		c.l.conns.Unlock()
 		c.l.server.room.leave()
 	})
@@ -82,15 +89,23 @@ func (g *gate) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		if admitted := g.l.admit(c); admitted != nil {
+		admitted, dropped := g.l.admit(c)
+		if dropped != nil {
+			_ = dropped.Close()
+		}
+		if admitted != nil {
 			return admitted, nil
 		}
-		_ = c.Close()
 	}
 }
 
-// admit returns nil where there is no room.
-func (l *listener) admit(raw net.Conn) net.Conn {
+// kept is how many unused connections a listener keeps. A connection takes some 20 KiB, so that those of a program that
+// never closes one would soon take more than all else. With more open than that, each is closed after its next answer;
+// and of those that have not asked anything yet the oldest makes room for a new one: who means to ask does so at once.
+const kept = 1024
+
+// admit takes a connection in. It returns the one to close instead, if any, which may be this one.
+func (l *listener) admit(raw net.Conn) (admitted, dropped net.Conn) {
 	c := &conn{Conn: raw, l: l}
 	if tcp, ok := raw.LocalAddr().(*net.TCPAddr); ok {
 		c.local = tcp.AddrPort().Addr().Unmap().WithZone("")
@@ -99,15 +114,20 @@ func (l *listener) admit(raw net.Conn) net.Conn {
 	l.conns.Lock()
 	defer l.conns.Unlock()
 	if len(l.open) < now.Connections && l.server.room.enter() {
-		l.open[c] = true
-		return c
+		if l.silent.Len() >= kept {
+			dropped, _ = l.silent.Front().Value.(*conn)
+			l.server.metrics.turnedAway(now.Name)
+		}
+		l.open[c], c.place = true, l.silent.PushBack(c)
+		l.count.Store(int64(len(l.open)))
+		return c, dropped
 	}
 	l.server.metrics.turnedAway(now.Name)
 	if at := time.Now(); at.Sub(l.lastFull) > time.Minute {
 		l.lastFull = at
 		l.server.log.Warn("too many connections: new ones are closed until others end", slog.String("listener", now.Name), slog.Int("connections", len(l.open)))
 	}
-	return nil
+	return nil, raw
 }
 
 // A room is how many connections all listeners may hold together, so that files and sources can still be opened.

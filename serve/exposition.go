@@ -17,25 +17,25 @@ import (
 )
 
 // exposition is Prometheus' text format, version 0.0.4.
-type exposition struct{ bytes.Buffer }
+type exposition struct{ text bytes.Buffer }
 
 func (x *exposition) family(name, kind, help string) {
-	x.WriteString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kind + "\n")
+	x.text.WriteString("# HELP " + name + " " + help + "\n# TYPE " + name + " " + kind + "\n")
 }
 
 // value writes one sample. labels are names and values by turns.
 func (x *exposition) value(name string, v float64, labels ...string) {
-	x.WriteString(name)
+	x.text.WriteString(name)
 	for i := 0; i+1 < len(labels); i += 2 {
-		x.WriteByte("{,"[min(i, 1)])
-		x.WriteString(labels[i] + `="` + labelEscapes.Replace(strings.ToValidUTF8(labels[i+1], "�")) + `"`)
+		x.text.WriteByte("{,"[min(i, 1)])
+		x.text.WriteString(labels[i] + `="` + labelEscapes.Replace(strings.ToValidUTF8(labels[i+1], "�")) + `"`)
 	}
 	if len(labels) > 1 {
-		x.WriteByte('}')
+		x.text.WriteByte('}')
 	}
-	x.WriteByte(' ')
-	x.WriteString(number(v))
-	x.WriteByte('\n')
+	x.text.WriteByte(' ')
+	x.text.WriteString(number(v))
+	x.text.WriteByte('\n')
 }
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
@@ -81,7 +81,7 @@ func (s *Server) exposition() []byte {
 		x.family("process_resident_memory_bytes", "gauge", "Memory that the process has in RAM.")
 		x.value("process_resident_memory_bytes", float64(resident))
 	}
-	return x.Bytes()
+	return x.text.Bytes()
 }
 
 func (m *metrics) write(x *exposition) {
@@ -90,7 +90,7 @@ func (m *metrics) write(x *exposition) {
 	x.counters(m.requests, "stile_requests_total", "Requests that came, by listener; answered is every one that an endpoint saw.", "listener", "outcome")
 	x.counters(m.credentials, "stile_credentials_total", "Credentials that were asked for, by endpoint; ok is every one that was handed out.", "endpoint", "result")
 	x.counters(m.exchanges, "stile_exchanges_total", "Exchanges, by crossing; stored is every credential that another process had exchanged.", "crossing", "result")
-	x.counters(m.closed, "stile_connections_refused_total", "Connections that were closed because too many were open.", "listener", "")
+	x.counters(m.closed, "stile_connections_refused_total", "Connections that were closed because too many were open, or had not asked anything.", "listener", "")
 	x.counters(m.acceptFails, "stile_accept_errors_total", "Connections that the system could not give.", "listener", "")
 	x.family("stile_audit_lost_total", "counter", "Lines that the audit could not take.")
 	x.value("stile_audit_lost_total", float64(m.auditLost.Load()))

@@ -3,7 +3,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +72,8 @@ func (s *site) refuse(r *http.Request, c *conn) *refusal {
 	return nil
 }
 
+var closeIt = []string{"close"} // shared: a header's slice is replaced and never written into
+
 var errNoConn = errors.New("a request came over no connection of this listener")
 
 // ServeHTTP guards the handler that the listener has now.
@@ -92,8 +93,11 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.server.metrics.request(s.Name, "answered")
-	ctx, cancel := context.WithTimeout(r.Context(), s.Timeout)
-	defer cancel()
+	if l.count.Load() > kept {
+		w.Header()["Connection"] = closeIt
+	}
+	ctx := allow(r.Context(), s.Timeout)
+	defer ctx.end()
 	defer l.caught(s.Name)
 	s.Handler.ServeHTTP(w, r.WithContext(ctx))
 }

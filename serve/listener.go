@@ -3,13 +3,16 @@
 package serve
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +32,9 @@ type listener struct {
 
 	conns    sync.Mutex
 	open     map[*conn]bool
-	lastFull time.Time // when it was last told that there are too many
+	silent   list.List    // of *conn: those that have not asked anything yet, the oldest first
+	count    atomic.Int64 // of open
+	lastFull time.Time    // when it was last told that there are too many
 }
 
 // open opens what w asks for, and serves nothing yet.
@@ -116,10 +121,16 @@ func (l *listener) drain(limit time.Duration) {
 	defer cancel()
 	// net/http would wait 5 s for a connection that never asked anything.
 	silent := time.AfterFunc(settle, func() {
-		for _, c := range l.held() {
-			if !c.spoke.Load() {
-				_ = c.Close()
+		l.conns.Lock()
+		var silent []*conn
+		for e := l.silent.Front(); e != nil; e = e.Next() {
+			if c, ok := e.Value.(*conn); ok {
+				silent = append(silent, c)
 			}
+		}
+		l.conns.Unlock()
+		for _, c := range silent {
+			_ = c.Close()
 		}
 	})
 	defer silent.Stop()
@@ -146,11 +157,7 @@ func (l *listener) abandon() {
 func (l *listener) held() []*conn {
 	l.conns.Lock()
 	defer l.conns.Unlock()
-	all := make([]*conn, 0, len(l.open))
-	for c := range l.open {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Keys(l.open))
 }
 
 // String is the first address that it has, for messages.

@@ -31,7 +31,7 @@ func unixPeer(c *net.UnixConn) peer {
 	var who *syscall.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		who, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) //nolint:gosec // a descriptor is a small number
+		who, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	}); err != nil || failed != nil {
 		return peer{}
 	}
@@ -42,8 +42,8 @@ func unixPeer(c *net.UnixConn) peer {
 func setHopLimit(raw syscall.RawConn, hops int) error {
 	var four, six error
 	if err := raw.Control(func(fd uintptr) {
-		four = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL, hops)             //nolint:gosec // a descriptor is a small number
-		six = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS, hops) //nolint:gosec // as above
+		four = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL, hops)
+		six = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS, hops)
 	}); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func setHopLimit(raw syscall.RawConn, hops int) error {
 // Linux takes it, less the umask, when the socket is bound: unix(7) does not say so, af_unix.c does.
 func setMode(raw syscall.RawConn, mode uint32) error {
 	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), mode) }); err != nil { //nolint:gosec // a descriptor is a small number
+	if err := raw.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), mode) }); err != nil {
 		return err
 	}
 	return failed

@@ -77,8 +77,8 @@ type Listener struct {
 	// TLS has the listener speak TLS and nothing else. Nil: plain HTTP.
 	TLS *TLS
 
-	// Handler gets the requests that may be made. If it has a Close method, that is called once the handler takes no
-	// new requests: when it was replaced, and when the server ends. Required.
+	// Handler gets the requests that may be made. If it is a pointer with a Close method, that is called when no
+	// listener has it any longer, and when the server ends; requests under way then go on. Required.
 	Handler http.Handler
 
 	// Hosts are further names that requests may be made under, beside the address, those of loopback, and those that

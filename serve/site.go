@@ -122,12 +122,12 @@ func (s *Server) match(wanted []site) (stays []bool, next []*listener, err error
 	return stays, next, nil
 }
 
-// handlers are what answers at listeners, in a form that can be compared.
+// handlers are what answers at listeners, as far as two can be told to be one.
 func handlers(listeners []*listener) map[any]http.Handler {
 	all := map[any]http.Handler{}
 	for _, l := range listeners {
 		h := l.now.Load().Handler
-		if reflect.TypeOf(h).Comparable() {
+		if reflect.ValueOf(h).Comparable() {
 			all[h] = h
 		}
 	}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stile-project/stile/serve/offer"
+)
+
+// memoryHandler keeps records as JSON lines.
+type memoryHandler struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (*memoryHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (m *memoryHandler) Handle(ctx context.Context, r slog.Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slog.NewJSONHandler(&m.buf, &slog.HandlerOptions{Level: slog.LevelDebug}).Handle(ctx, r)
+}
+func (m *memoryHandler) WithAttrs([]slog.Attr) slog.Handler { return m }
+func (m *memoryHandler) WithGroup(string) slog.Handler      { return m }
+
+func (m *memoryHandler) text() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.buf.String()
+}
+
+func (m *memoryHandler) lines(message string) (found []string) {
+	for line := range strings.Lines(m.text()) {
+		if strings.Contains(line, `"msg":"`+message) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func newLog(m *memoryHandler) *slog.Logger { return slog.New(m) }
+
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	records := &memoryHandler{}
+	now := time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)
+	s := New(Options{Audit: records, Clock: func() time.Time { return now }})
+	path := t.TempDir() + "/s"
+	if err := s.Listen(t.Context(), []Listener{{Name: "tcp", Address: "127.0.0.1:0", Handler: give}, {Name: "sock", Address: "unix:" + path, Handler: give}}); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	tcp := addressOf(s, "tcp")
+	for _, path := range []string{"/", "/refused", "/broken"} {
+		ask(t, tcp, path)
+	}
+	ask(t, path, "/")
+	raw(t, tcp, "GET / HTTP/1.1\r\nHost: "+secret[:11]+".example\r\nX-Forwarded-For: "+secret+"\r\n\r\n")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	uid := `"uid":` + strconv.Itoa(os.Getuid())
+	for _, want := range []struct {
+		message string
+		parts   []string
+	}{
+		{"credential handed out", []string{`"listener":"tcp"`, `"endpoint":"ecs"`, `"crossing":"images"`, `"what":"AWS session"`, `"expires":"2026-11-22T04:00:00Z"`, `"time":"2026-11-22T03:00:00Z"`, `"remote":"127.0.0.1:`}},
+		{"credential handed out", []string{`"listener":"sock"`, uid, `"pid":` + strconv.Itoa(os.Getpid())}},
+		{"credential refused", []string{`"error":"refused"`, `"cloud":"AWS STS"`, `"status":403`, `"code":"AccessDenied"`}},
+		{"credential refused", []string{`"error":"failed"`}},
+		{"request turned away", []string{`"listener":"tcp"`, `"reason":"host"`}},
+	} {
+		found := false
+		for _, line := range records.lines(want.message) {
+			all := true
+			for _, part := range want.parts {
+				all = all && strings.Contains(line, part)
+			}
+			found = found || all
+		}
+		if !found {
+			t.Errorf("no line %q with %q in\n%s", want.message, want.parts, records.text())
+		}
+	}
+	if n := strings.Count(records.text(), "\n"); n != 5 {
+		t.Errorf("%d lines:\n%s", n, records.text())
+	}
+	if strings.Contains(records.text(), secret[:11]) {
+		t.Errorf("a secret is in\n%s", records.text())
+	}
+}
+
+// Nothing is lost by ending in the middle of things.
+func TestAuditIsFlushed(t *testing.T) {
+	t.Parallel()
+	records := &memoryHandler{}
+	s := New(Options{Audit: records})
+	if err := s.Listen(t.Context(), []Listener{{Name: "a", Address: "127.0.0.1:0", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for range 1000 {
+			offer.Note(r, offer.Handed{Endpoint: "ecs"})
+		}
+	})}}); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	ask(t, addressOf(s, "a"), "/")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(records.lines("credential handed out")); n != 1000 {
+		t.Errorf("%d of 1000 lines", n)
+	}
+}
+
+type stuckHandler struct {
+	memoryHandler
+	goOn chan struct{}
+	fail atomic.Bool
+}
+
+func (h *stuckHandler) Handle(context.Context, slog.Record) error {
+	<-h.goOn
+	if h.fail.Load() {
+		return errors.New("no space left on device")
+	}
+	return nil
+}
+
+// Whoever reads the audit cannot stop the endpoints, and what it missed is counted.
+func TestAuditThatIsStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &stuckHandler{goOn: make(chan struct{})}
+		log := &memoryHandler{}
+		m := newMetrics(time.Now())
+		a := newAudit(h, time.Now, m, newLog(log))
+		c := &conn{l: &listener{}}
+		c.l.now.Store(&site{Listener: Listener{Name: "a"}})
+		begin := time.Now()
+		for range queued + 100 {
+			a.handed(c, offer.Handed{})
+			synctest.Wait()
+		}
+		if took := time.Since(begin); took != patience {
+			t.Errorf("they were held up for %s", took)
+		}
+		if lost := m.auditLost.Load(); lost != 99 {
+			t.Errorf("lost %d", lost)
+		}
+		h.fail.Store(true)
+		close(h.goOn)
+		if err := a.close(); err == nil {
+			t.Error("it did not say that it failed")
+		}
+		a.handed(c, offer.Handed{})
+		if lost := m.auditLost.Load(); lost != 99+queued+1+1 {
+			t.Errorf("lost %d in the end", lost)
+		}
+		if n := len(log.lines("the audit cannot be written")); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+	})
+}
