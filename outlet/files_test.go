@@ -228,7 +228,7 @@ func TestEndIsToldAtOnce(t *testing.T) {
 		told.is(t, "token current")
 		turn(1)
 		told.is(t, "token expired disk=false")
-		if s := files.Status()[0]; !strings.Contains(s.Err.Error(), "has expired") {
+		if s := files.Status()[0]; !strings.Contains(fmt.Sprint(s.Err), "has expired") {
 			t.Errorf("status %+v", s)
 		}
 	})
