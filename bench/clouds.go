@@ -167,11 +167,6 @@ func (c *clouds) startRedis(ctx context.Context) (*redisServer, error) {
 		r.end()
 		return nil, err
 	}
-	store := fmt.Sprintf("store:\n  url: redis://%s\n  key: %s\n", address, r.keyFile)
-	if err := c.write("redis.yaml", crossings+store); err != nil {
-		r.end()
-		return nil, err
-	}
 	return r, nil
 }
 

@@ -59,7 +59,15 @@ func printTable(w io.Writer, reports []report) error {
 			fmt.Fprintln(table, strings.Join(row.cells(), "\t"))
 		}
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range reports {
+		for _, note := range r.notes {
+			fmt.Fprintf(w, "\n%s: %s\n", r.title, note)
+		}
+	}
+	return nil
 }
 
 // results is RESULTS.md.
