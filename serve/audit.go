@@ -3,8 +3,10 @@
 package serve
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os/user"
 	"strconv"
@@ -40,6 +42,7 @@ type audit struct {
 	stuck  atomic.Bool // the last line found no room
 
 	names    map[uint32]string // of users; the writer's own
+	gathered uint64            // lines since the last flush, the same
 	lastFail error             // of the last line, the same
 	told     time.Time         // when the log last heard of a failure, the same
 }
@@ -64,9 +67,42 @@ func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logg
 		defer close(a.done)
 		for l := range a.lines {
 			a.write(l)
+			if len(a.lines) == 0 {
+				a.flush()
+			}
 		}
 	}()
 	return a
+}
+
+// JSON makes an audit of one JSON object a line. Lines that come at once are written at once, and none waits for another
+// to come. It is made for Options.Audit, and not for use by several loggers.
+func JSON(w io.Writer) slog.Handler {
+	b := bufio.NewWriterSize(w, 16<<10)
+	return &lineWriter{slog.NewJSONHandler(b, nil), b, w}
+}
+
+type lineWriter struct {
+	slog.Handler
+	gathered *bufio.Writer
+	to       io.Writer
+}
+
+// Flush forgets what could not be written: a bufio.Writer that failed once would fail for ever, and disks are emptied.
+func (w *lineWriter) Flush() error {
+	err := w.gathered.Flush()
+	if err != nil {
+		w.gathered.Reset(w.to)
+	}
+	return err
+}
+
+// flush writes what a handler of [JSON] has gathered.
+func (a *audit) flush() {
+	if f, ok := a.handler.(interface{ Flush() error }); ok {
+		a.failed(f.Flush(), a.gathered)
+		a.gathered = 0
+	}
 }
 
 // handed notes what an endpoint answered.
@@ -154,12 +190,22 @@ func (a *audit) write(l line) {
 	if l.who.pid != 0 {
 		r.AddAttrs(slog.Int64("pid", int64(l.who.pid)))
 	}
-	if a.lastFail = a.handler.Handle(ctx, r); a.lastFail != nil {
-		a.metrics.lost()
-		if now := time.Now(); now.Sub(a.told) > time.Minute {
-			a.told = now
-			a.log.Error("the audit cannot be written", slog.String("error", a.lastFail.Error()))
-		}
+	err := a.handler.Handle(ctx, r)
+	a.failed(err, 1)
+	if err == nil {
+		a.gathered++
+	}
+}
+
+// failed counts lines that are lost, if err says so.
+func (a *audit) failed(err error, lines uint64) {
+	if a.lastFail = err; err == nil {
+		return
+	}
+	a.metrics.auditLost.Add(lines)
+	if now := time.Now(); now.Sub(a.told) > time.Minute {
+		a.told = now
+		a.log.Error("the audit cannot be written", slog.String("error", err.Error()))
 	}
 }
 

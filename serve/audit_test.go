@@ -125,6 +125,54 @@ func TestAuditIsFlushed(t *testing.T) {
 	}
 }
 
+// Lines are written as soon as no other waits, and their writer's failure is told.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &failing{}
+		m := newMetrics(time.Now())
+		a := newAudit(JSON(out), time.Now, m, slog.New(slog.DiscardHandler))
+		c := &conn{l: &listener{}}
+		c.l.now.Store(&site{Listener: Listener{Name: "a"}})
+		for n := range 3 {
+			a.handed(c, offer.Handed{Endpoint: "ecs"})
+			synctest.Wait()
+			if got := strings.Count(out.String(), "\n"); got != n+1 {
+				t.Errorf("%d of %d lines are written", got, n+1)
+			}
+		}
+		out.err = errors.New("no space left on device")
+		a.handed(c, offer.Handed{Endpoint: "ecs"})
+		synctest.Wait()
+		if lost := m.auditLost.Load(); lost != 1 {
+			t.Errorf("%d lines are counted as lost", lost)
+		}
+		out.err = nil
+		a.handed(c, offer.Handed{Endpoint: "again"})
+		synctest.Wait()
+		if got := strings.Count(out.String(), "\n"); got != 4 || !strings.Contains(out.String(), "again") {
+			t.Errorf("once the disk has room again: %s", out)
+		}
+		out.err = errors.New("no space left on device")
+		a.handed(c, offer.Handed{Endpoint: "ecs"})
+		if err := a.close(); !errors.Is(err, out.err) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+type failing struct {
+	bytes.Buffer
+	err error
+}
+
+func (f *failing) Write(b []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.Buffer.Write(b)
+}
+
 type stuckHandler struct {
 	memoryHandler
 	goOn chan struct{}

@@ -56,7 +56,7 @@ func BenchmarkRequest(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { _ = f.Close() })
-			return Options{Audit: slog.NewJSONHandler(f, nil)}
+			return Options{Audit: JSON(f)}
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
@@ -149,7 +149,7 @@ func BenchmarkAudit(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = f.Close() })
-	a := newAudit(slog.NewJSONHandler(f, nil), time.Now, newMetrics(time.Now()), slog.New(slog.DiscardHandler))
+	a := newAudit(JSON(f), time.Now, newMetrics(time.Now()), slog.New(slog.DiscardHandler))
 	c := &conn{l: &listener{}, who: peer{known: true}}
 	c.asked.Do(func() {})
 	c.l.now.Store(&site{Listener: Listener{Name: "a"}})

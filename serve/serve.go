@@ -48,7 +48,8 @@ type Options struct {
 	Log *slog.Logger // what goes wrong, and what is opened and closed; nil: nowhere
 
 	// Audit gets one record for each credential that is handed out or refused, and for each request that is turned
-	// away. It is called from one goroutine, a moment later than the answer is given. Nil: nobody is told.
+	// away. It is called from one goroutine, a moment later than the answer is given; if it has a Flush method, as that
+	// of [JSON] has, then that is called whenever no record waits. Nil: nobody is told.
 	Audit slog.Handler
 
 	// Crossings tells how the crossings stand, for [Server.Admin]. It is called for each request there.
