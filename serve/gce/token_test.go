@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -380,6 +382,9 @@ func TestOwnSupplierIsAskedForOnce(t *testing.T) {
 		if fails {
 			return nil, &stile.Error{Op: "cross", Err: stile.ErrTemporary}
 		}
+		for range 1000 { // while the others come
+			runtime.Gosched()
+		}
 		return accessToken(scopes)
 	}
 	h := c.handler(t, x)
@@ -387,18 +392,42 @@ func TestOwnSupplierIsAskedForOnce(t *testing.T) {
 		t.Errorf("got %d", w.Code)
 	}
 	fails = false
+	together(t, h, account+"token")
+	if n := c.made.Load(); n != 1 {
+		t.Errorf("asked for %d times", n)
+	}
+}
+
+// Of suppliers made at once for one audience, one stays.
+func TestShelfKeepsOneOfEach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		x := c.crossing()
+		idToken := x.Google.IDToken
+		x.Google.IDToken = func(audience string) (stile.Supplier, error) {
+			time.Sleep(time.Second) // while the others come
+			return idToken(audience)
+		}
+		together(t, c.handler(t, x), account+"identity?audience=a")
+		if made, closed := c.made.Load(), c.closed.Load(); made != 16 || closed != 15 {
+			t.Errorf("%d made and %d closed", made, closed)
+		}
+	})
+}
+
+// together sends 16 good requests at once.
+func together(t *testing.T, h http.Handler, path string) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if w := get(h, account+"token"); w.Code != 200 {
+			if w := get(h, path); w.Code != 200 {
 				t.Errorf("got %d", w.Code)
 			}
 		})
 	}
 	wg.Wait()
-	if n := c.made.Load(); n != 1 {
-		t.Errorf("asked for %d times", n)
-	}
 }
 
 // A client that is gone takes nothing with it.
