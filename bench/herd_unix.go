@@ -102,7 +102,7 @@ func (s stampede) report(ctx context.Context, p programs, c *clouds, r *report) 
 
 // run starts all, lets them go, and checks what each printed. It also gives how many failed, as an error, and the first
 // line of what they said besides, less folders, with how many said it.
-func (s stampede) run(ctx context.Context, p programs, c *clouds) (took time.Duration, failed error, said map[string]int, err error) { //nolint:staticcheck // what failed is a finding
+func (s stampede) run(ctx context.Context, p programs, c *clouds) (took time.Duration, failed error, said map[string]int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	folder, err := os.MkdirTemp(c.folder, "herd-")

@@ -43,7 +43,8 @@ func keysBench(ctx context.Context, at *place) (report, error) {
 	r := report{notes: []string{"Memory is heap in use after a collection, less what sources and targets take; a credential is an access token of " +
 		"1,000 characters, which is its text and what holds it. Every key is read each 200 ms, and their credentials live for seconds, so that " +
 		"the Memory refreshes all the time; exchanging itself costs next to nothing here. The rows for credentials of an hour are what this comes to for " +
-		"those, by multiplication."}}
+		"those, by multiplication. All keys of a row were first exchanged together, so their refreshes come in waves, more " +
+		"than in life: the longest that reading all of them took is in the worst of these."}}
 	perKey, perRefresh := panel{title: "memory of one", unit: size}, panel{title: "processor time of one refresh", unit: span}
 	for _, c := range crowds {
 		if err := c.run(ctx, lasts); err != nil {
@@ -179,7 +180,7 @@ func (c *crowd) rows() []row {
 			digits(float64(c.refreshes)/c.watched*1e9), percent(c.cpu/c.watched))},
 		{what: name + "processor, credentials of an hour", ours: percent(c.perRefresh() * float64(c.keys) / hourly)},
 		{what: name + "reading all of them, the longest it took", ours: span(c.slowest)},
-		{what: name + "goroutines, at rest and at most", ours: fmt.Sprintf("%d, %d", c.resting, c.most), budget: "0 at rest", met: judge(c.resting <= 0)},
+		{what: name + "goroutines, at rest and at most", ours: fmt.Sprintf("%d, %d", max(0, c.resting), c.most), budget: "0 at rest", met: judge(c.resting <= 0)},
 	}
 }
 
