@@ -191,8 +191,9 @@ func TestDrain(t *testing.T) {
 		t.Fatalf("ended with a request under way: %v", err)
 	default:
 	}
-	if _, err := silent.Read(make([]byte, 1)); err == nil { // closed, well before net/http would
-		t.Error("a silent connection got something")
+	begin := time.Now()
+	if _, err := silent.Read(make([]byte, 1)); err == nil || time.Since(begin) > 4*time.Second { // net/http would take 5
+		t.Errorf("a silent connection ends after %s with %v", time.Since(begin), err)
 	}
 	close(goOn)
 	if body := <-got; body != secret {
@@ -285,6 +286,44 @@ func TestSlowClients(t *testing.T) {
 	if status, _ := ask(t, address, "/"); status != 200 {
 		t.Errorf("then: %d", status)
 	}
+}
+
+// Whoever opens connections and asks nothing shuts out nobody else.
+func TestSilentConnections(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Header: time.Minute}, Listener{Name: "a", Address: "127.0.0.1:0", Handler: says("hello")})
+	var silent []net.Conn
+	for range kept + 10 {
+		silent = append(silent, dial(t, addressOf(s, "a")))
+	}
+	for _, c := range silent[:10] {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("the oldest are still there")
+		}
+	}
+	until(t, "all others are there", func() bool { return s.running[0].count.Load() == kept })
+	answer, err := exchange(silent[10], "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if err != nil || answer.StatusCode != 200 || answer.Close {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+	for range 10 {
+		_ = dial(t, addressOf(s, "a"))
+	}
+	until(t, "they are there", func() bool { return s.running[0].silentCount() == kept })
+	until(t, "one more is closed after its answer", func() bool {
+		c := dial(t, addressOf(s, "a"))
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			return false
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err == nil && answer.Close
+	})
+}
+
+func (l *listener) silentCount() int {
+	l.conns.Lock()
+	defer l.conns.Unlock()
+	return l.silent.Len()
 }
 
 // Deadlines are kept by whoever waits, and by whoever looks.
