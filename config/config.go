@@ -26,6 +26,7 @@ type File struct {
 	Version   int                 `json:"version"` // always 1
 	Crossings map[string]Crossing `json:"crossings"`
 	Store     *Store              `json:"store,omitempty"` // where its crossings' credentials are kept; nil: a folder on this machine
+	Serve     *Serve              `json:"serve,omitempty"` // what stile serve does; nil: nothing is said
 
 	name  string
 	names []string

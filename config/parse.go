@@ -69,7 +69,11 @@ func (r *reader) file(name string, root *node) *File {
 		must("version", r.version),
 		must("crossings", func(n *node) { r.crossings(f, n) }),
 		may("store", func(n *node) { f.Store = r.store(n) }),
+		may("serve", func(*node) {}),
 	)
+	if v, ok := root.field("serve"); ok { // after the crossings, wherever it stands
+		f.Serve = r.serve(f, v.value)
+	}
 	return f
 }
 

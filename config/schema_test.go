@@ -64,7 +64,8 @@ func TestSchemaMatchesTypes(t *testing.T) {
 	root := readSchema(t)
 	compareKeys(t, root, root.Defs["crossing"], reflect.TypeFor[Crossing](), "crossing")
 	compareKeys(t, root, root.Defs["store"], reflect.TypeFor[Store](), "store")
-	if diff := cmp.Diff([]string{"crossings", "store", "version"}, slices.Sorted(maps.Keys(root.Properties))); diff != "" {
+	compareKeys(t, root, root.Defs["serve"], reflect.TypeFor[Serve](), "serve")
+	if diff := cmp.Diff([]string{"crossings", "serve", "store", "version"}, slices.Sorted(maps.Keys(root.Properties))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -118,6 +119,22 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{"a store's sharing", storing("  url: redis://cache\n  key: /k\n  share: all\n"), false},
 		{"a store's deadline", storing("  deadline: 10ms\n"), false},
 		{"a store's word", storing("  ulr: none\n"), false},
+		{"every key of serve", serving(everyServeKey), true},
+		{"nothing to serve", serving("  {}\n"), false},
+		{"no endpoint", serving("  endpoints: []\n"), false},
+		{"no file", serving("  files: []\n"), false},
+		{"an admin's address", serving("  admin: nowhere\n  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n"), false},
+		{"a user", serving("  allow_users: ['a b']\n  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n"), false},
+		{"an endpoint without address", serving("  endpoints: [{ ecs: [images] }]\n"), false},
+		{"an endpoint of nothing", serving("  endpoints: [{ listen: '127.0.0.1:1' }]\n"), false},
+		{"an endpoint of two", serving("  endpoints: [{ ecs: [images], imds: images, listen: '127.0.0.1:1' }]\n"), false},
+		{"a socket's mode", serving("  endpoints: [{ ecs: [images], listen: 'unix:/s', mode: '0777' }]\n"), false},
+		{"a zone", serving("  endpoints: [{ gce: warehouse, listen: '127.0.0.1:1', zone: Europe }]\n"), false},
+		{"a project's number", serving("  endpoints: [{ gce: warehouse, listen: '127.0.0.1:1', project_number: demo }]\n"), false},
+		{"a file of nothing", serving("  files: [{ crossing: images }]\n"), false},
+		{"a file's mode", serving("  files: [{ crossing: images, aws_profile: { path: /p, mode: '0777' } }]\n"), false},
+		{"a file's form", serving("  files: [{ crossing: warehouse, token: { path: /p, form: yaml } }]\n"), false},
+		{"a file without path", serving("  files: [{ crossing: warehouse, token: {} }]\n"), false},
 		{"role", aws("        role: x\n"), false},
 		{"duration", aws(roleLine + "        duration: 1d\n"), false},
 		{"duration bare", aws(roleLine + "        duration: 3600\n"), false},
@@ -174,7 +191,7 @@ func (s *schemaNode) check(t *testing.T, root *schemaNode, n *node, def string, 
 	if c := s.checkOneOf(t, root, n, used); c != "" || s.Type == "" && len(s.OneOf) > 0 {
 		return c
 	}
-	is := map[string]kind{"object": mapping, "array": list, "string": text, "boolean": truth}
+	is := map[string]kind{"object": mapping, "array": list, "string": text, "boolean": truth, "integer": number}
 	switch {
 	case s.Type != "" && n.kind != is[s.Type]:
 		return n.key + ": type"
@@ -205,6 +222,9 @@ func (s *schemaNode) check(t *testing.T, root *schemaNode, n *node, def string, 
 		}
 	}
 	for _, f := range n.fields {
+		if s.Properties == nil && s.AdditionalProperties == nil {
+			break
+		}
 		sub := s.property(t, f.key)
 		if sub == nil {
 			return f.key + ": unknown"

@@ -25,7 +25,7 @@ const (
 	everywhere    = "Every command"
 )
 
-var headings = []string{whichCrossing, hereOnAWS, inGoogleCloud, inAWSCloud, output, everywhere}
+var headings = []string{whichCrossing, whatToServe, hereOnAWS, inGoogleCloud, inAWSCloud, output, everywhere}
 
 const headingKey = "heading"
 

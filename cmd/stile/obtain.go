@@ -44,13 +44,27 @@ func (p *program) obtain(ctx context.Context, c config.Crossing) (stile.Credenti
 	late := &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	options := []keep.Option{keep.WithTimeout(timeLeft(ctx), late), keep.WithLogger(log)}
 	if store != nil {
-		options = append(options, keep.WithStore(store, p.store.Deadline.Std()))
+		options = append(options, keep.WithStore(store, storeDeadline(p.store)))
 	}
 	memory := keep.NewMemory(options...)
 	defer memory.Close() // waits until the credential is saved
 	ctx, cancel := patientlyEnding(ctx)
 	defer cancel()
 	return memory.Keep(crossing, termsOf(c)).Credential(ctx)
+}
+
+// folderDeadline is how long the folder may take: longer than a server, which it does not do without a machine that is
+// short of everything, and then an exchange of one's own is the worse choice.
+const folderDeadline = 10 * time.Second
+
+func storeDeadline(s config.Store) time.Duration {
+	switch {
+	case s.Deadline != 0:
+		return s.Deadline.Std()
+	case s.IsShared():
+		return keep.DefaultStoreDeadline
+	}
+	return folderDeadline
 }
 
 func termsOf(c config.Crossing) keep.Terms {
@@ -68,11 +82,7 @@ func (p *program) openStore(ctx context.Context, log *slog.Logger) (keep.Store, 
 	if p.noCache {
 		return nil, none, nil
 	}
-	deadline := p.store.Deadline.Std()
-	if deadline == 0 {
-		deadline = keep.DefaultStoreDeadline
-	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline(p.store))
 	defer cancel()
 	store, closeStore, err := stores.Open(ctx, p.store, stores.Surroundings{Lookup: os.LookupEnv, Keyring: p.keyring(), Log: log})
 	switch {

@@ -81,7 +81,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	root.PersistentFlags().StringVar(&p.certFile, "client-cert", "", "present the client certificate of this PEM `FILE` to the clouds, for a target with mtls")
 	root.PersistentFlags().StringVar(&p.keyFile, "client-key", "", "the private key of --client-cert, a PEM `FILE`")
 	hideDefaults(root.PersistentFlags(), "ca-file")
-	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.whoamiCommand(),
+	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.serveCommand(), p.statusCommand(), p.whoamiCommand(),
 		p.configCommand(), p.cacheCommand(), p.versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/assemble"
+	"github.com/stile-project/stile/internal/sidecar"
+)
+
+const whatToServe = "What to serve"
+
+// serving are the flags of stile serve.
+type serving struct {
+	settings
+	ecs       string
+	imds, gce []string // CROSSING=ADDRESS
+	admin     string
+
+	auditLog, logFormat string
+	exitWith            int
+	printEnv, format    string
+}
+
+func (p *program) serveCommand() *cobra.Command {
+	var o serving
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Hand out credentials where the clouds' own SDKs look for them, always fresh",
+		Long: `Hand out credentials where the clouds' own SDKs look for them: as ECS and EC2 do on AWS, as the metadata server does on
+Google Cloud, and in files. The serve block of a stile.yaml says what and where; flags say the same for one occasion, and then
+the block is left alone. Programs are told of an endpoint by variables, which --print-env prints.
+
+Every credential is fetched before anyone asks, and refreshed while it is served. What fails is asked for again, and holds up
+nothing else. SIGHUP, and any change of the file, makes serve read it again: what still stands goes on, and a file with a
+mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way; a second one ends at once.`,
+		Example: `  stile serve --config /etc/stile/stile.yaml
+  stile serve --ecs 127.0.0.1:9912 --gce warehouse=127.0.0.1:9914 --admin 127.0.0.1:9911
+  eval "$(stile serve --print-env images)"`,
+		Args: takesNothing,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.take(cmd, args)
+			return p.serve(cmd.Context(), &o)
+		},
+	}
+	f := cmd.Flags()
+	p.fileFlags(cmd, &o.settings)
+	p.cacheFlag(cmd)
+	f.StringVar(&o.ecs, "ecs", "", "serve every crossing into AWS at this `ADDRESS`, as ECS does: 127.0.0.1:PORT or unix:/PATH")
+	f.StringSliceVar(&o.imds, "imds", nil, "serve one crossing into AWS as EC2's metadata service does: `CROSSING=ADDRESS`")
+	f.StringSliceVar(&o.gce, "gce", nil, "serve one crossing into Google Cloud as the metadata server does: `CROSSING=ADDRESS`")
+	f.StringVar(&o.admin, "admin", "", "answer /healthz, /readyz, /metrics and /status at this `ADDRESS`")
+	under(whatToServe, f, "ecs", "imds", "gce", "admin")
+	f.IntVar(&o.exitWith, "exit-with", 0, "end when the process with this `PID` ends")
+	f.StringVar(&o.auditLog, "audit-log", "-", "write who got what to this `FILE`, as JSON; - is standard error, none is nowhere")
+	f.StringVar(&o.logFormat, "log-format", "text", "the `FORMAT` of what goes to standard error: text or json")
+	f.StringVar(&o.printEnv, "print-env", "", "print the variables by which programs find this `CROSSING`, and serve nothing")
+	f.StringVar(&o.format, "format", "sh", "the `FORMAT` of --print-env: "+strings.Join(envFormats, ", "))
+	return cmd
+}
+
+func (p *program) serve(ctx context.Context, o *serving) error {
+	if !slices.Contains([]string{"text", "json"}, o.logFormat) {
+		return misuse("read the flags", "--log-format %.40q: want text or json", o.logFormat)
+	}
+	if !slices.Contains(envFormats, o.format) {
+		return misuse("read the flags", "--format %.40q: want one of %s", o.format, strings.Join(envFormats, ", "))
+	}
+	watched, err := p.watch(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.printEnv != "" {
+		return p.printEnv(ctx, o, watched.plan)
+	}
+	p.stderr = &lines{to: p.stderr}
+	log := p.logger(o.logFormat)
+	audit, err := p.openAudit(o, log)
+	if err != nil {
+		return err
+	}
+	defer audit.close()
+	store, closeStore, err := p.openStore(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	notify := notifier(p.env("NOTIFY_SOCKET"))
+	options := p.sidecarOptions(log)
+	options.Store, options.StoreDeadline, options.Audit, options.Version = store, p.store.Deadline.Std(), audit.handler, version()["version"]
+	options.Standing = p.standing(log, notify)
+	s := sidecar.New(options)
+	defer s.Close()
+	if err := s.Apply(ctx, watched.plan); err != nil {
+		return err
+	}
+	return p.attend(ctx, o, s, watched, log, audit, notify)
+}
+
+// sidecarOptions are those that serve and exec share.
+func (p *program) sidecarOptions(log *slog.Logger) sidecar.Options {
+	home, _ := os.UserHomeDir() // without one, no path may begin with ~/
+	return sidecar.Options{
+		Around: func(from config.From) (assemble.Surroundings, error) {
+			around, err := p.surroundings(from)
+			around.Warn = func(text string) { log.Warn(text) }
+			return around, err
+		},
+		Region: p.region, Log: log, Folder: p.runtimeFolder(), Home: home,
+	}
+}
+
+// runtimeFolder is where files of running programs lie: systemd's, that of the session, or else the cache's.
+func (p *program) runtimeFolder() string {
+	if dir, _, _ := strings.Cut(p.env("RUNTIME_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	if dir := p.env("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "stile")
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "stile", "run")
+	}
+	return ""
+}
+
+// standing tells a person, and systemd, once everything can be had, and when that changes.
+func (p *program) standing(log *slog.Logger, notify *notification) func(unready, all int) {
+	was := false
+	return func(unready, all int) {
+		status := fmt.Sprintf("STATUS=%d of %s ready", all-unready, count(all, "crossing"))
+		switch {
+		case unready == 0:
+			log.Info("ready: " + count(all, "crossing"))
+			notify.send("READY=1", status)
+		case was:
+			log.Error(count(unready, "crossing") + " of " + fmt.Sprint(all) + " no longer ready")
+			notify.send(status)
+		default:
+			notify.send(status)
+		}
+		was = unready == 0
+	}
+}
+
+// attend serves until it is told to end.
+func (p *program) attend(ctx context.Context, o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, audit *auditLog, notify *notification) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if o.exitWith != 0 {
+		gone, err := processEnd(ctx, o.exitWith)
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(gone, func() {
+			log.Info(fmt.Sprintf("process %d has ended", o.exitWith))
+			end()
+		})
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer notify.watch()()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	stopping, told := false, false
+	for {
+		reload := false
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			if !stopping {
+				stopping = true
+				notify.send("STOPPING=1")
+			}
+			select { // requests under way are finished, unless there is a second signal
+			case err := <-ended:
+				return err
+			case sig := <-signals:
+				if sig == syscall.SIGHUP {
+					continue
+				}
+				if sig == os.Interrupt && !told {
+					told = true // the one that ended ctx
+					continue
+				}
+				return exit(signalCode(sig))
+			}
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				told = true
+				end()
+				continue
+			}
+			audit.reopen(log)
+			reload = true
+		case <-poll.C:
+			reload = w.changed()
+		}
+		if reload && !stopping {
+			p.reload(ctx, o, s, w, log, notify)
+		}
+	}
+}
+
+// reload goes over to the file as it is now. A file with a mistake in it is told of, and changes nothing.
+func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, notify *notification) {
+	notify.reloading()
+	defer notify.send("READY=1")
+	before := p.store
+	next, err := p.watch(ctx, o)
+	if err == nil {
+		err = s.Apply(ctx, next.plan)
+	}
+	if err != nil {
+		w.at = fileStamp(w.where)
+		log.Error("the configuration is not taken over, what was served before goes on", slog.String("error", err.Error()), slog.String("hint", hint(err)))
+		return
+	}
+	if !sameStore(before, p.store) {
+		p.store = before
+		log.Warn("the store changes when stile serve is started anew")
+	}
+	*w = *next
+	log.Info("configuration taken over")
+}
+
+func sameStore(a, b config.Store) bool {
+	a.Place, b.Place = "", ""
+	return fmt.Sprint(a) == fmt.Sprint(b)
+}
+
+// pollEvery is how often the file is looked at. A change counts once the file has stayed so for as long again.
+var pollEvery = time.Second
+
+// watched is a configuration, and how its file looked when it was read.
+type watched struct {
+	plan     sidecar.Plan
+	where    string
+	at, seen stamp
+}
+
+type stamp struct {
+	size int64
+	time time.Time
+}
+
+func fileStamp(where string) stamp {
+	if where == "" || strings.Contains(where, "://") {
+		return stamp{}
+	}
+	info, err := os.Stat(where)
+	if err != nil {
+		return stamp{size: -1}
+	}
+	return stamp{info.Size(), info.ModTime()}
+}
+
+// changed reports whether the file has changed and come to rest.
+func (w *watched) changed() bool {
+	now := fileStamp(w.where)
+	settled := now == w.seen
+	w.seen = now
+	return settled && now != w.at && now.size >= 0
+}
+
+// watch reads the plan that the flags and the file make.
+func (p *program) watch(ctx context.Context, o *serving) (*watched, error) {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	where := cmp.Or(o.configFile, p.defaultConfig())
+	if where == "" {
+		return nil, &stile.Error{Op: "choose what to serve", Err: fmt.Errorf("%w: there is no stile.yaml here", stile.ErrMisuse), Hint: "name one: --config stile.yaml"}
+	}
+	w := &watched{where: where, at: fileStamp(where)}
+	w.seen = w.at
+	data, err := p.read(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	file, err := config.ParseAllowing(where, data, p.foreignStore(o.allowHosts, where, o.configFile != ""))
+	if err != nil {
+		return nil, err
+	}
+	p.store = config.Store{}
+	if file.Store != nil {
+		p.store = *file.Store
+	}
+	w.plan, err = o.planOf(file, where)
+	return w, err
+}
+
+// planOf is what the flags say, or else the file.
+func (o *serving) planOf(file *config.File, where string) (sidecar.Plan, error) {
+	plan := sidecar.Plan{Crossings: file.Crossings}
+	byFlags := o.ecs != "" || len(o.imds) > 0 || len(o.gce) > 0
+	switch {
+	case byFlags:
+		endpoints, err := o.endpoints(file)
+		if err != nil {
+			return plan, err
+		}
+		plan.Serve.Endpoints = endpoints
+	case file.Serve == nil:
+		return plan, &stile.Error{Op: "choose what to serve", Err: fmt.Errorf("%w: %s has no serve block", stile.ErrMisuse, shown(where)),
+			Hint: "add one, or say by flags what to serve: --ecs ADDRESS, --imds CROSSING=ADDRESS, --gce CROSSING=ADDRESS"}
+	default:
+		if err := o.trusted(file.Serve, where); err != nil {
+			return plan, err
+		}
+		plan.Serve = *file.Serve
+	}
+	plan.Serve.Admin = cmp.Or(o.admin, plan.Serve.Admin)
+	return plan, nil
+}
+
+// trusted refuses a serve block that the user did not choose: one that merely lies in the current folder may have come
+// with a checkout. One from elsewhere is whoever's can write there, and names no files of this machine.
+func (o *serving) trusted(s *config.Serve, where string) error {
+	const op = "choose what to serve"
+	if where == configHere && o.configFile == "" {
+		return &stile.Error{Op: op, Err: fmt.Errorf("%w: you did not name this stile.yaml, and it says what is handed out and where", stile.ErrMisuse), Hint: "name it: --config stile.yaml"}
+	}
+	if !strings.Contains(where, "://") {
+		return nil
+	}
+	if len(s.Files) > 0 || slices.ContainsFunc(s.Endpoints, func(e config.Endpoint) bool { return e.TokenFile != "" }) {
+		return misuse(op, "%s names files of this machine, and is not on it: only a file on this machine may", shown(where))
+	}
+	return nil
+}
+
+func (o *serving) endpoints(file *config.File) ([]config.Endpoint, error) {
+	var all []config.Endpoint
+	if o.ecs != "" {
+		names := slices.DeleteFunc(file.Names(), func(name string) bool { return file.Crossings[name].To.AWS == nil })
+		if len(names) == 0 {
+			return nil, misuse("read the flags", "--ecs: no crossing leads into AWS")
+		}
+		all = append(all, config.Endpoint{ECS: names, Listen: o.ecs})
+	}
+	for flag, given := range map[string][]string{"imds": o.imds, "gce": o.gce} {
+		for _, text := range given {
+			name, address, ok := strings.Cut(text, "=")
+			if !ok {
+				return nil, misuse("read the flags", "--%s %.100q: want CROSSING=ADDRESS", flag, text)
+			}
+			c, err := file.Crossing(name)
+			if err != nil {
+				return nil, err
+			}
+			e := config.Endpoint{Listen: address}
+			switch {
+			case flag == "imds" && c.To.AWS != nil:
+				e.IMDS = c.Name
+			case flag == "gce" && c.To.GCP != nil && c.To.GCP.IDToken == nil:
+				e.GCE = c.Name
+			default:
+				return nil, misuse("read the flags", "--%s %s: this crossing does not lead there: %s", flag, name, describe(c))
+			}
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b config.Endpoint) int { return strings.Compare(a.Kind()+a.Listen, b.Kind()+b.Listen) })
+	return all, nil
+}
+
+// lines lets several write whole lines.
+type lines struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to.Write(b)
+}

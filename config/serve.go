@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stile-project/stile/internal/shape"
+)
+
+// A Serve is what stile serve serves, and where.
+type Serve struct {
+	Admin      string     `json:"admin,omitempty"`       // an address for health, metrics and status, which hands out nothing; empty: none
+	AllowUsers []string   `json:"allow_users,omitempty"` // names or numbers of the users whose programs may ask the endpoints; empty: whoever can connect
+	Endpoints  []Endpoint `json:"endpoints,omitempty"`
+	Files      []KeptFile `json:"files,omitempty"`
+}
+
+// An Endpoint is one place where an SDK finds credentials. Exactly one of ECS, IMDS and GCE is set. Endpoints that share
+// an address share a listener.
+type Endpoint struct {
+	ECS  []string `json:"ecs,omitempty"`  // crossings into AWS, each at a path of its own
+	IMDS string   `json:"imds,omitempty"` // one crossing into AWS
+	GCE  string   `json:"gce,omitempty"`  // one crossing into Google Cloud
+
+	Listen      string `json:"listen"`                 // 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH; port 0 is any free one
+	AllowRemote bool   `json:"allow_remote,omitempty"` // let Listen be an address that other machines reach
+	Mode        string `json:"mode,omitempty"`         // of a Unix socket: 0600 or 0660; empty: 0600
+
+	TokenFile string `json:"token_file,omitempty"` // of ECS: holds the bearer token, and is made where absent; empty: a file in the runtime folder
+
+	AllowV1  bool `json:"allow_v1,omitempty"`  // of IMDS: answer without a session token, as version 1 of the protocol does
+	HopLimit int  `json:"hop_limit,omitempty"` // of IMDS: how many hops an answer may go, 1 to 64; 0: the system's own
+
+	Project       string `json:"project,omitempty"`        // of GCE: the project's id; empty: that of the service account
+	ProjectNumber string `json:"project_number,omitempty"` // of GCE: the project's number; empty: that of the provider
+	Zone          string `json:"zone,omitempty"`           // of GCE: europe-west1-b; empty: not known
+
+	// Place is where the file describes the endpoint, FILE:LINE:COLUMN; empty without a file.
+	Place string `json:"-"`
+}
+
+// Kind is the key that the endpoint stands under: ecs, imds or gce.
+func (e Endpoint) Kind() string {
+	switch {
+	case e.IMDS != "":
+		return "imds"
+	case e.GCE != "":
+		return "gce"
+	}
+	return "ecs"
+}
+
+// Crossings are the names of what the endpoint hands out.
+func (e Endpoint) Crossings() []string {
+	switch {
+	case e.IMDS != "":
+		return []string{e.IMDS}
+	case e.GCE != "":
+		return []string{e.GCE}
+	}
+	return e.ECS
+}
+
+// A KeptFile is a file that holds one crossing's credential, always fresh. Exactly one of AWSProfile and Token is set.
+type KeptFile struct {
+	Crossing   string          `json:"crossing"`
+	AWSProfile *KeptAWSProfile `json:"aws_profile,omitempty"` // a profile of an AWS credentials file
+	Token      *KeptToken      `json:"token,omitempty"`       // a file of its own
+
+	// Place is where the file describes it, FILE:LINE:COLUMN.
+	Place string `json:"-"`
+}
+
+// A KeptAWSProfile is a profile of a file such as ~/.aws/credentials. What else is in the file stays.
+type KeptAWSProfile struct {
+	Path           string `json:"path"`
+	Profile        string `json:"profile,omitempty"`         // empty: default
+	Mode           string `json:"mode,omitempty"`            // 0600, 0640 or 0644; empty: 0600, or the file's own
+	Group          string `json:"group,omitempty"`           // who owns the file: a name or a number
+	InsecureFolder bool   `json:"insecure_folder,omitempty"` // take a folder that everyone may write to
+}
+
+// The values of [KeptToken] Form.
+const (
+	FormToken      = "token"      // the token alone
+	FormLine       = "line"       // the token and a line end
+	FormJSON       = "json"       // a JSON object; of an AWS session what credential_process prints
+	FormExecutable = "executable" // the answer of an executable source, for its output file
+)
+
+// A KeptToken is a file that holds an access token, an ID token or a subject token, whichever the crossing gives.
+type KeptToken struct {
+	Path           string `json:"path"`
+	Form           string `json:"form,omitempty"` // empty: FormToken
+	Mode           string `json:"mode,omitempty"` // 0600, 0640 or 0644; empty: 0600
+	Group          string `json:"group,omitempty"`
+	InsecureFolder bool   `json:"insecure_folder,omitempty"`
+}
+
+// ParseMode reads a Mode of this package: four octal digits. The empty string is 0.
+func ParseMode(s string) fs.FileMode {
+	n, err := strconv.ParseUint(s, 8, 9)
+	if err != nil {
+		return 0
+	}
+	return fs.FileMode(n)
+}
+
+const (
+	endpointLimit = 1000
+	servedLimit   = 100_000 // names at one endpoint
+	usersLimit    = 100
+	hopLimitMost  = 64
+)
+
+// serve reads the serve block. The crossings have been read by then.
+func (r *reader) serve(f *File, n *node) *Serve {
+	s := new(Serve)
+	r.mapping(n,
+		may("admin", r.text(&s.Admin, anAddress)),
+		may("allow_users", r.texts(&s.AllowUsers, usersLimit, userName)),
+		may("endpoints", func(n *node) {
+			r.each(n, endpointLimit, func(n *node) { s.Endpoints = append(s.Endpoints, r.endpoint(f, n)) })
+		}),
+		may("files", func(n *node) {
+			r.each(n, servedLimit, func(n *node) { s.Files = append(s.Files, r.keptFile(f, n)) })
+		}),
+	)
+	if n.kind == mapping && !n.has("endpoints") && !n.has("files") {
+		r.problem(n.at, "serve has nothing to serve: add endpoints or files")
+	}
+	if n.kind == mapping {
+		r.collisions(n, s)
+	}
+	return s
+}
+
+// each reads a list of at least one mapping and at most limit.
+func (r *reader) each(n *node, limit int, read func(*node)) {
+	switch {
+	case n.kind != list:
+		r.wrongKind(n, list)
+		return
+	case len(n.items) == 0:
+		r.problem(n.at, "%s is an empty list: remove it or fill it", n.key)
+	case len(n.items) > limit:
+		r.problem(n.at, "%s has %d entries: at most %d", n.key, len(n.items), limit)
+		return
+	}
+	for _, item := range n.items {
+		read(item)
+	}
+}
+
+// of says which endpoint a setting belongs to.
+var of = map[string]string{"token_file": "ecs", "allow_v1": "imds", "hop_limit": "imds", "project": "gce", "project_number": "gce", "zone": "gce"}
+
+func (r *reader) endpoint(f *File, n *node) Endpoint {
+	e := Endpoint{Place: n.at.String()}
+	kinds := []string{"ecs", "imds", "gce"}
+	whole := r.mapping(n,
+		may("ecs", r.served(f, &e.ECS, "into AWS")),
+		may("imds", func(n *node) { r.oneServed(f, &e.IMDS, n, "into AWS") }),
+		may("gce", func(n *node) { r.oneServed(f, &e.GCE, n, "into Google Cloud") }),
+		must("listen", func(n *node) { e.Listen = r.address(n) }),
+		may("allow_remote", r.truth(&e.AllowRemote)),
+		may("mode", r.text(&e.Mode, oneOf("0600", "0660"))),
+		may("token_file", r.text(&e.TokenFile, filePath)),
+		may("allow_v1", r.truth(&e.AllowV1)),
+		may("hop_limit", func(n *node) { r.hops(&e.HopLimit, n) }),
+		may("project", r.text(&e.Project, shape.Project)),
+		may("project_number", r.text(&e.ProjectNumber, projectNumber)),
+		may("zone", r.text(&e.Zone, zone)),
+	)
+	if !whole {
+		return e
+	}
+	r.one(n, "an endpoint", "protocol", kinds, "listen", "allow_remote", "mode", "token_file", "allow_v1", "hop_limit", "project", "project_number", "zone")
+	for _, field := range n.fields {
+		if kind, ok := of[field.key]; ok && !n.has(kind) {
+			r.problem(field.at, "%s is for %s: remove it", field.key, kind)
+		}
+	}
+	r.endpointListens(n, e)
+	return e
+}
+
+// endpointListens reports what does not go with the address.
+func (r *reader) endpointListens(n *node, e Endpoint) {
+	if e.Listen == "" {
+		return // what is wrong with it has been said
+	}
+	listen, _ := n.field("listen")
+	unix := strings.HasPrefix(e.Listen, "unix:")
+	if f, ok := n.field("mode"); ok && !unix {
+		r.problem(f.at, "mode is for a Unix socket: remove it")
+	}
+	for _, key := range []string{"hop_limit", "allow_remote"} {
+		if f, ok := n.field(key); ok && unix {
+			r.problem(f.at, "%s is not for a Unix socket: remove it", key)
+		}
+	}
+	if host, _, err := net.SplitHostPort(e.Listen); err == nil && !unix && !e.AllowRemote && !isLoopback(host) {
+		r.problem(listen.value.at, "listen: other machines could reach this address, and whoever reaches it gets credentials: write 127.0.0.1, or allow_remote: true if that is meant")
+	}
+}
+
+func (r *reader) address(n *node) (s string) {
+	r.text(&s, anAddress)(n)
+	return s
+}
+
+func (r *reader) hops(dst *int, n *node) {
+	if n.kind != number {
+		r.wrongKind(n, number)
+		return
+	}
+	hops, err := strconv.Atoi(n.text)
+	if err != nil || hops < 1 || hops > hopLimitMost {
+		r.problem(n.at, "hop_limit: want 1 to %d", hopLimitMost)
+		return
+	}
+	*dst = hops
+}
+
+// served reads names of crossings that lead the right way.
+func (r *reader) served(f *File, dst *[]string, way string) func(*node) {
+	return func(n *node) {
+		if n.kind == text {
+			r.problem(n.at, "%s: want a list, not text: write [NAME]", n.key)
+			return
+		}
+		before := len(r.problems)
+		r.texts(dst, servedLimit, anyText)(n)
+		if len(r.problems) > before {
+			return
+		}
+		for i, name := range *dst {
+			r.leads(f, name, n.items[i].at, way)
+		}
+	}
+}
+
+func (r *reader) oneServed(f *File, dst *string, n *node, way string) {
+	if s, ok := r.textOf(n); ok && r.leads(f, s, n.at, way) {
+		*dst = s
+	}
+}
+
+func anyText(s string) (string, error) { return s, nil }
+
+// leads reports a crossing that is not there, or leads elsewhere.
+func (r *reader) leads(f *File, name string, at position, way string) bool {
+	c, ok := f.Crossings[name]
+	if !ok {
+		if len(f.names) == 0 {
+			return false // what is wrong with them has been said
+		}
+		if near := nearest(name, f.names[:min(len(f.names), 1000)]); near != "" {
+			r.problem(at, "there is no such crossing: did you mean %q?", near)
+		} else {
+			r.problem(at, "there is no such crossing under crossings")
+		}
+		return false
+	}
+	switch {
+	case way == "into AWS" && c.To.AWS == nil,
+		way == "into Google Cloud" && c.To.GCP == nil,
+		way == "to a token" && c.To.AWS != nil:
+		r.problem(at, "the crossing %s does not lead %s", name, way)
+		return false
+	case way == "into Google Cloud" && c.To.GCP.IDToken != nil:
+		r.problem(at, "the crossing %s gives ID tokens for one audience: name one without id_token, and clients ask for the audiences they need", name)
+		return false
+	}
+	return true
+}
+
+func (r *reader) keptFile(f *File, n *node) KeptFile {
+	k := KeptFile{Place: n.at.String()}
+	if !r.mapping(n,
+		must("crossing", func(n *node) {
+			if s, ok := r.textOf(n); ok {
+				k.Crossing = s
+			}
+		}),
+		may("aws_profile", func(n *node) {
+			p := new(KeptAWSProfile)
+			k.AWSProfile = p
+			r.mapping(n, must("path", r.text(&p.Path, filePath)), may("profile", r.text(&p.Profile, keptProfile)), may("mode", r.text(&p.Mode, fileMode)),
+				may("group", r.text(&p.Group, userName)), may("insecure_folder", r.truth(&p.InsecureFolder)))
+		}),
+		may("token", func(n *node) {
+			t := new(KeptToken)
+			k.Token = t
+			r.mapping(n, must("path", r.text(&t.Path, filePath)), may("form", r.text(&t.Form, oneOf(FormToken, FormLine, FormJSON, FormExecutable))),
+				may("mode", r.text(&t.Mode, fileMode)), may("group", r.text(&t.Group, userName)), may("insecure_folder", r.truth(&t.InsecureFolder)))
+		}),
+	) {
+		return k
+	}
+	r.one(n, "a file", "form", []string{"aws_profile", "token"}, "crossing")
+	name, ok := n.field("crossing")
+	if !ok || k.Crossing == "" || (k.AWSProfile == nil) == (k.Token == nil) {
+		return k
+	}
+	way := "to a token"
+	if k.AWSProfile != nil || k.Token != nil && k.Token.Form == FormJSON && f.Crossings[k.Crossing].To.AWS != nil {
+		way = "into AWS"
+	}
+	if !r.leads(f, k.Crossing, name.value.at, way) {
+		return k
+	}
+	if form, ok := n.field("token"); ok && k.Token != nil && k.Token.Form == FormExecutable && f.Crossings[k.Crossing].To.Token == nil && !givesIDToken(f.Crossings[k.Crossing]) {
+		r.problem(form.at, "form executable holds ID tokens, and the crossing gives none")
+	}
+	return k
+}
+
+func givesIDToken(c Crossing) bool { return c.To.GCP != nil && c.To.GCP.IDToken != nil }
+
+// collisions reports endpoints and files that would be in each other's way.
+func (r *reader) collisions(n *node, s *Serve) {
+	if list, ok := n.field("endpoints"); ok && len(list.value.items) == len(s.Endpoints) {
+		r.sharedAddresses(list.value, s)
+	}
+	list, ok := n.field("files")
+	if !ok || len(list.value.items) != len(s.Files) {
+		return
+	}
+	first := map[string]position{}
+	for i, k := range s.Files {
+		place := ""
+		switch {
+		case k.AWSProfile != nil:
+			place = filepath.Clean(k.AWSProfile.Path) + "\x00" + k.AWSProfile.Profile
+		case k.Token != nil:
+			place = filepath.Clean(k.Token.Path)
+		}
+		at := list.value.items[i].at
+		if other, again := first[place]; again && place != "" {
+			r.problem(at, "the same file stands at line %d already: remove one", other.line)
+		}
+		first[place] = at
+	}
+}
+
+func (r *reader) sharedAddresses(list *node, s *Serve) {
+	type sharer struct {
+		endpoint Endpoint
+		at       position
+	}
+	shared := map[string][]sharer{}
+	for i, e := range s.Endpoints {
+		at := list.items[i].at
+		if e.Listen == "" || isFree(e.Listen) {
+			continue
+		}
+		if e.Listen == s.Admin {
+			r.problem(at, "admin has this address: give it one of its own")
+		}
+		for _, other := range shared[e.Listen] {
+			switch {
+			case other.endpoint.Kind() == e.Kind() && e.Kind() == "ecs":
+				r.problem(at, "line %d serves ecs at this address already: put the names into one list", other.at.line)
+			case other.endpoint.Kind() == e.Kind():
+				r.problem(at, "line %d serves %s at this address already, and the paths are the same: give this one another", other.at.line, e.Kind())
+			case other.endpoint.AllowRemote != e.AllowRemote, other.endpoint.Mode != e.Mode:
+				r.problem(at, "line %d shares this address: write the same allow_remote and mode for both", other.at.line)
+			}
+		}
+		shared[e.Listen] = append(shared[e.Listen], sharer{e, at})
+	}
+}
+
+// isFree reports whether the system chooses the port.
+func isFree(listen string) bool {
+	_, port, err := net.SplitHostPort(listen)
+	return err == nil && port == "0" && !strings.HasPrefix(listen, "unix:")
+}
+
+// anAddress takes HOST:PORT, with an address or localhost for the host, and unix:/PATH.
+func anAddress(s string) (string, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsFunc(path, func(c rune) bool { return c < ' ' }) {
+			return "", errors.New("want unix:/PATH, from the root on")
+		}
+		return s, nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if _, notAddress := netip.ParseAddr(host); err != nil || notAddress != nil && host != "localhost" && host != "" {
+		return "", errors.New("want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH")
+	}
+	return s, nil
+}
+
+func userName(s string) (string, error) {
+	if !shape.Only(s, 1, 64, "A-Za-z0-9_.$-") {
+		return "", errors.New("want a name or a number")
+	}
+	return s, nil
+}
+
+func fileMode(s string) (string, error) {
+	if modes := []string{"0400", "0440", "0444", "0600", "0640", "0644"}; !slices.Contains(modes, s) {
+		return "", fmt.Errorf("want %s", strings.Join(modes, " or "))
+	}
+	return s, nil
+}
+
+func keptProfile(s string) (string, error) {
+	if !shape.Only(s, 1, 128, "A-Za-z0-9_/.%@:+-") {
+		return "", errors.New("want a profile's name of letters, digits and _/.%@:+-")
+	}
+	return s, nil
+}
+
+func projectNumber(s string) (string, error) {
+	if !shape.Only(s, 1, 19, "0-9") || s[0] == '0' {
+		return "", errors.New("want the number of a Google Cloud project")
+	}
+	return s, nil
+}
+
+// zone is such as europe-west1-b. Source: Compute Engine, "Regions and zones".
+func zone(s string) (string, error) {
+	if !shape.Name(s, 4, 40, "a-z0-9-") || strings.Count(s, "-") < 2 {
+		return "", errors.New("want a zone such as europe-west1-b")
+	}
+	return s, nil
+}

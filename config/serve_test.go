@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// serving puts a serve block, indented by two, behind two crossings. Its first line is the 8th.
+func serving(block string) string {
+	return "version: 1\ncrossings:\n  images: { from: { gcp: {} }, to: " + toAWS + " }\n  warehouse: { from: { aws: {} }, to: " + toGCP + " }\n" +
+		"  visa: { from: { gcp: {} }, to: { token: { audience: a } } }\n" +
+		"  function: { from: { aws: {} }, to: { gcp: { provider: projects/1/locations/global/workloadIdentityPools/p/providers/q, service_account: a@my-project.iam.gserviceaccount.com, id_token: { audience: x } } } }\n" +
+		"serve:\n" + block
+}
+
+const everyServeKey = `  admin: unix:/run/stile/admin.sock
+  allow_users: [app, "1000"]
+  endpoints:
+    - ecs: [images]
+      listen: 127.0.0.1:9912
+      token_file: /run/stile/ecs-token
+    - imds: images
+      listen: 0.0.0.0:9913
+      allow_remote: true
+      allow_v1: false
+      hop_limit: 1
+    - gce: warehouse
+      listen: unix:/run/stile/gce.sock
+      mode: "0660"
+      project: demo-proj
+      project_number: "123456789012"
+      zone: europe-west1-b
+    - gce: warehouse
+      listen: 127.0.0.1:9912
+    - gce: warehouse
+      listen: "[::1]:0"
+    - gce: warehouse
+      listen: "[::1]:0"
+  files:
+    - crossing: images
+      aws_profile: { path: ~/.aws/credentials, profile: images, mode: "0640", group: app, insecure_folder: true }
+    - crossing: visa
+      token: { path: /run/stile/token, form: line, mode: "0440", group: "1000", insecure_folder: false }
+    - { crossing: images, token: { path: /run/stile/session, form: json } }
+    - { crossing: function, token: { path: /run/stile/function, form: executable } }
+`
+
+func TestParseServe(t *testing.T) {
+	t.Parallel()
+	f, err := Parse("stile.yaml", []byte(serving(everyServeKey)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Serve{
+		Admin: "unix:/run/stile/admin.sock", AllowUsers: []string{"app", "1000"},
+		Endpoints: []Endpoint{
+			{ECS: []string{"images"}, Listen: "127.0.0.1:9912", TokenFile: "/run/stile/ecs-token", Place: "stile.yaml:11:7"},
+			{IMDS: "images", Listen: "0.0.0.0:9913", AllowRemote: true, HopLimit: 1, Place: "stile.yaml:14:7"},
+			{GCE: "warehouse", Listen: "unix:/run/stile/gce.sock", Mode: "0660", Project: "demo-proj", ProjectNumber: "123456789012", Zone: "europe-west1-b", Place: "stile.yaml:19:7"},
+			{GCE: "warehouse", Listen: "127.0.0.1:9912", Place: "stile.yaml:25:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:27:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:29:7"},
+		},
+		Files: []KeptFile{
+			{Crossing: "images", AWSProfile: &KeptAWSProfile{"~/.aws/credentials", "images", "0640", "app", true}, Place: "stile.yaml:32:7"},
+			{Crossing: "visa", Token: &KeptToken{"/run/stile/token", "line", "0440", "1000", false}, Place: "stile.yaml:34:7"},
+			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:36:7"},
+			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:37:7"},
+		},
+	}
+	if diff := cmp.Diff(want, f.Serve); diff != "" {
+		t.Error(diff)
+	}
+	for i, kind := range []string{"ecs", "imds", "gce"} {
+		if e := f.Serve.Endpoints[i]; e.Kind() != kind || len(e.Crossings()) != 1 {
+			t.Errorf("endpoint %d is of %s and serves %q", i, e.Kind(), e.Crossings())
+		}
+	}
+	if a, b := ParseMode("0640"), ParseMode(""); a != 0o640 || b != 0 {
+		t.Errorf("modes: %o, %o", a, b)
+	}
+}
+
+// The block may stand before the crossings that it names.
+func TestParseServeFirst(t *testing.T) {
+	t.Parallel()
+	text := serving("  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n")
+	head, block, _ := strings.Cut(text, "serve:\n")
+	f, err := Parse("stile.yaml", []byte("serve:\n"+block+head))
+	if err != nil || len(f.Serve.Endpoints) != 1 {
+		t.Errorf("got %v, %v", f, err)
+	}
+}
+
+func TestParseRefusesServe(t *testing.T) {
+	t.Parallel()
+	const good = "  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n"
+	ends := func(lines ...string) string { return "  endpoints:\n    - " + strings.Join(lines, "\n    - ") + "\n" }
+	file := func(lines ...string) string { return "  files:\n    - " + strings.Join(lines, "\n    - ") + "\n" }
+	for _, test := range []struct{ name, block, want string }{
+		{"a word", "  endponts: []\n" + good, `8:3: unknown key "endponts": did you mean "endpoints"?`},
+		{"nothing", "  admin: 127.0.0.1:1\n", "8:3: serve has nothing to serve: add endpoints or files"},
+		{"empty", "  {}\n", "8:3: serve has nothing to serve: add endpoints or files"},
+		{"a list", "  - ecs\n", "8:3: serve: want a mapping, not a list"},
+		{"endpoints as mapping", "  endpoints: {}\n", "8:14: endpoints: want a list, not a mapping"},
+		{"endpoint as text", "  endpoints: [images]\n", "8:15: endpoints: want a mapping, not text"},
+		{"admin", "  admin: example.com:80\n" + good, "8:10: admin: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
+		{"port", ends("{ ecs: [images], listen: '127.0.0.1:99999' }"), "9:32: listen: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
+		{"socket", ends("{ ecs: [images], listen: 'unix:run/s' }"), "9:32: listen: want unix:/PATH, from the root on"},
+		{"users", "  allow_users: [1000]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},
+		{"no listen", ends("{ ecs: [images] }"), "9:7: listen is missing: add it under endpoints"},
+		{"a key", ends("{ ecs: [images], listn: 'unix:/s', listen: 'unix:/s' }"), `9:24: unknown key "listn": did you mean "listen"?`},
+		{"two protocols", ends("{ ecs: [images], gce: warehouse, listen: '127.0.0.1:1' }"), "9:24: an endpoint has one protocol: keep ecs or gce"},
+		{"no protocol", ends("{ listen: '127.0.0.1:1' }"), "9:7: endpoints names no protocol: write ecs:, imds: or gce: in it"},
+		{"ecs as text", ends("{ ecs: images, listen: '127.0.0.1:1' }"), "9:14: ecs: want a list, not text: write [NAME]"},
+		{"twice", ends("{ ecs: [images, images], listen: '127.0.0.1:1' }"), "9:23: ecs: this entry stands there twice, remove one"},
+		{"no crossing, near", ends("{ ecs: [image], listen: '127.0.0.1:1' }"), `9:15: there is no such crossing: did you mean "images"?`},
+		{"no crossing, far", ends("{ imds: zebra, listen: '127.0.0.1:1' }"), `9:15: there is no such crossing under crossings`},
+		{"ecs into Google", ends("{ ecs: [images, warehouse], listen: '127.0.0.1:1' }"), "9:23: the crossing warehouse does not lead into AWS"},
+		{"imds of a token", ends("{ imds: visa, listen: '127.0.0.1:1' }"), "9:15: the crossing visa does not lead into AWS"},
+		{"gce into AWS", ends("{ gce: images, listen: '127.0.0.1:1' }"), "9:14: the crossing images does not lead into Google Cloud"},
+		{"gce of an ID token", ends("{ gce: function, listen: '127.0.0.1:1' }"), "9:14: the crossing function gives ID tokens for one audience: name one without id_token, and clients ask for the audiences they need"},
+		{"another's setting", ends("{ gce: warehouse, listen: '127.0.0.1:1', hop_limit: 1 }"), "9:48: hop_limit is for imds: remove it"},
+		{"hops", ends("{ imds: images, listen: '127.0.0.1:1', hop_limit: 65 }"), "9:57: hop_limit: want 1 to 64"},
+		{"hops as text", ends("{ imds: images, listen: '127.0.0.1:1', hop_limit: far }"), "9:57: hop_limit: want a number, not text"},
+		{"hops of a socket", ends("{ imds: images, listen: 'unix:/s', hop_limit: 1 }"), "9:42: hop_limit is not for a Unix socket: remove it"},
+		{"mode of a port", ends("{ imds: images, listen: '127.0.0.1:1', mode: '0660' }"), "9:46: mode is for a Unix socket: remove it"},
+		{"remote", ends("{ imds: images, listen: '10.0.0.1:80' }"), "9:31: listen: other machines could reach this address, and whoever reaches it gets credentials: write 127.0.0.1, or allow_remote: true if that is meant"},
+		{"remote by nothing", ends("{ imds: images, listen: ':80' }"), "9:31: listen: other machines could reach this address, and whoever reaches it gets credentials: write 127.0.0.1, or allow_remote: true if that is meant"},
+		{"number", ends("{ gce: warehouse, listen: '127.0.0.1:1', project_number: 12 }"), "9:64: project_number: want text, not a number: put it in quotes"},
+		{"two gce", ends("{ gce: warehouse, listen: '127.0.0.1:1' }", "{ gce: warehouse, listen: '127.0.0.1:1' }"), "10:7: line 9 serves gce at this address already, and the paths are the same: give this one another"},
+		{"two imds", ends("{ imds: images, listen: '127.0.0.1:1' }", "{ imds: images, listen: '127.0.0.1:1' }"), "10:7: line 9 serves imds at this address already, and the paths are the same: give this one another"},
+		{"two ecs", ends("{ ecs: [images], listen: '127.0.0.1:1' }", "{ ecs: [images], listen: '127.0.0.1:1' }"), "10:7: line 9 serves ecs at this address already: put the names into one list"},
+		{"shared otherwise", ends("{ ecs: [images], listen: 'unix:/s' }", "{ imds: images, listen: 'unix:/s', mode: '0660' }"), "10:7: line 9 shares this address: write the same allow_remote and mode for both"},
+		{"admin's address", "  admin: 127.0.0.1:1\n" + good, "9:15: admin has this address: give it one of its own"},
+		{"file of nothing", file("{ crossing: images }"), "9:7: files names no form: write aws_profile: or token: in it"},
+		{"file of two", file("{ crossing: images, aws_profile: { path: /p }, token: { path: /q, form: json } }"), "9:54: a file has one form: keep aws_profile or token"},
+		{"file of no crossing", file("{ crossing: image, aws_profile: { path: /p } }"), `9:19: there is no such crossing: did you mean "images"?`},
+		{"profile of a token", file("{ crossing: visa, aws_profile: { path: /p } }"), "9:19: the crossing visa does not lead into AWS"},
+		{"token of a session", file("{ crossing: images, token: { path: /p } }"), "9:19: the crossing images does not lead to a token"},
+		{"executable of an access token", file("{ crossing: warehouse, token: { path: /p, form: executable } }"), "9:30: form executable holds ID tokens, and the crossing gives none"},
+		{"a mode for all", file("{ crossing: visa, token: { path: /p, mode: '0666' } }"), "9:50: mode: want 0400 or 0440 or 0444 or 0600 or 0640 or 0644"},
+		{"a profile's name", file("{ crossing: images, aws_profile: { path: /p, profile: 'a b' } }"), "9:61: profile: want a profile's name of letters, digits and _/.%@:+-"},
+		{"a file twice", file("{ crossing: visa, token: { path: /p } }", "{ crossing: warehouse, token: { path: /./p } }"), "10:7: the same file stands at line 9 already: remove one"},
+	} {
+		_, err := Parse("f", []byte(serving(test.block)))
+		if err == nil || err.Error() != "f:"+test.want {
+			t.Errorf("%s:\n got %v\nwant f:%s", test.name, err, test.want)
+		}
+	}
+}

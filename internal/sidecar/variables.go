@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar
+
+import (
+	"net"
+	"strings"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/outlet"
+	"github.com/stile-project/stile/serve/ecs"
+)
+
+// A Bearer is how a client gets the token of an ECS endpoint: one of the two.
+type Bearer struct {
+	File  string
+	Value stile.Secret
+}
+
+// Variables are those by which SDKs find an endpoint of a kind, ecs, imds or gce, that hands out the crossing with this
+// name. The region is for AWS; empty: not known.
+func Variables(kind, address, crossing string, token Bearer, region string) []outlet.Variable {
+	var vars []outlet.Variable
+	switch kind {
+	case "gce":
+		// Each of Google's libraries and gcloud reads another of these.
+		return []outlet.Variable{{Name: "GCE_METADATA_HOST", Value: address}, {Name: "GCE_METADATA_IP", Value: address}, {Name: "GCE_METADATA_ROOT", Value: address}}
+	case "imds":
+		vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://" + address + "/"})
+		if host, _, err := net.SplitHostPort(address); err == nil && strings.Contains(host, ":") {
+			vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", Value: "IPv6"})
+		}
+	default:
+		vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://" + address + ecs.Path(crossing)})
+		if token.File != "" {
+			vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: token.File})
+		} else {
+			vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN", Value: token.Value.Reveal()})
+		}
+	}
+	if region != "" {
+		// Go and JavaScript read the one, botocore the other.
+		vars = append(vars, outlet.Variable{Name: "AWS_REGION", Value: region}, outlet.Variable{Name: "AWS_DEFAULT_REGION", Value: region})
+	}
+	return vars
+}
+
+// Shadowing names the variables that would win over what [Variables] sets, so that whoever sets it can remove them and
+// say so. Source: the default credential chains of the AWS SDKs for Go, Python and JavaScript; AIP-4110; gcloud.
+func Shadowing(kind string) []string {
+	if kind == "gce" {
+		return []string{"GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN",
+			"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
+			"NO_GCE_CHECK", "METADATA_SERVER_DETECTION"}
+	}
+	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"}
+	if kind == "imds" {
+		return append(names, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
+	}
+	return append(names, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+}
