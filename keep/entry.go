@@ -82,7 +82,7 @@ func (e *entry) credential(ctx context.Context) (stile.Credential, error) {
 	e.note()
 	h := e.current.Load()
 	if h.fresh(now) {
-		m.pulse.start(now)
+		m.pulse.asked(now)
 		return h.record.Credential, nil
 	}
 	gaveUp := func() error {

@@ -803,3 +803,24 @@ func TestKeeperJittersRetries(t *testing.T) {
 		})
 	}
 }
+
+// TestKeeperStartsNothingForAReadNowAndThen: the pulse is for readers in a hurry.
+func TestKeeperStartsNothingForAReadNowAndThen(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var asked atomic.Int64
+		keeper := kept(t, &issuer{life: 12 * time.Hour}, keep.WithClock(func() time.Time {
+			asked.Add(1)
+			return time.Now()
+		}))
+		token(t, keeper)
+		before := asked.Load()
+		for range 3600 {
+			time.Sleep(time.Second)
+			token(t, keeper)
+		}
+		if n := asked.Load() - before; n > 3600+130 {
+			t.Errorf("the clock was asked %d times for 3600 reads", n)
+		}
+	})
+}

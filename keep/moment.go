@@ -36,10 +36,12 @@ func (l limit) passed(m moment) bool {
 const pulsePeriod = 100 * time.Millisecond
 
 // A pulse lets reads do without asking a clock, which costs more than all the rest of a read. While there are reads,
-// it takes the time every pulsePeriod; after a period without one it stops, and the next read asks the clock itself.
+// it takes the time every pulsePeriod; after a period without one it stops, and reads ask the clock themselves until
+// two come within a period again: for a read now and then, starting it costs more than it saves.
 type pulse struct {
 	wall, elapsed atomic.Int64 // math.MaxInt64 while it stands still: every limit has passed then
 	read          atomic.Bool  // since the last beat
+	last          atomic.Int64 // elapsed time at the last read that asked the clock
 	now           func() moment
 
 	mu      sync.Mutex
@@ -50,6 +52,7 @@ type pulse struct {
 
 func newPulse(now func() moment) *pulse {
 	p := &pulse{now: now}
+	p.last.Store(-int64(pulsePeriod))
 	p.stand()
 	return p
 }
@@ -67,8 +70,11 @@ func (p *pulse) note() {
 	}
 }
 
-// start has it beat from now on.
-func (p *pulse) start(now moment) {
+// asked has it beat from now on, if the clock was asked a moment ago too.
+func (p *pulse) asked(now moment) {
+	if now.elapsed-time.Duration(p.last.Swap(int64(now.elapsed))) >= pulsePeriod {
+		return
+	}
 	p.note()
 	p.mu.Lock()
 	defer p.mu.Unlock()
