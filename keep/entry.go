@@ -24,7 +24,7 @@ type entry struct {
 	retired atomic.Bool // no keeper is left
 
 	mu      sync.Mutex
-	floor   time.Duration
+	demands demands
 	flight  *flight // nil while nothing is exchanged
 	tried   bool    // the first use is over
 	failure failure
@@ -52,16 +52,16 @@ func (e *entry) note() {
 	}
 }
 
-// raise has what is held meet a floor that may be higher than before.
-func (e *entry) raise(floor time.Duration) {
+// raise has what is held meet demands that may be higher than before.
+func (e *entry) raise(d demands) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if floor <= e.floor {
+	if d = e.demands.and(d); d == e.demands {
 		return
 	}
-	e.floor = floor
+	e.demands = d
 	if h := e.current.Load(); h != nil {
-		e.current.Store(hold(h.record, floor, e.memory.now()))
+		e.current.Store(hold(h.record, d, e.memory.now()))
 	}
 }
 
@@ -203,7 +203,7 @@ func (e *entry) land(f *flight, r Record, err error) {
 	e.flight = nil
 	var next time.Duration
 	if err == nil {
-		f.held = hold(r, e.floor, now)
+		f.held = hold(r, e.demands, now)
 		e.current.Store(f.held)
 		e.failure = failure{}
 		next = f.held.refreshIn(random)

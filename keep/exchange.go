@@ -63,7 +63,7 @@ func (e *entry) better(r Record) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.memory.now()
-	stored, current := hold(r, e.floor, now), e.current.Load()
+	stored, current := hold(r, e.demands, now), e.current.Load()
 	if !stored.newer(current) {
 		return false
 	}

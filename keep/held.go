@@ -19,15 +19,33 @@ type held struct {
 // longest bounds what an expiry can say, so that no sum overflows.
 const longest = 10 * 365 * 24 * time.Hour
 
+// demands are what a credential must meet to be handed out with no exchange.
+type demands struct {
+	floor time.Duration // least remaining life
+	age   time.Duration // most time since it was obtained; zero: any
+}
+
+// and is what meets both.
+func (d demands) and(other demands) demands {
+	both := demands{max(d.floor, other.floor), min(d.age, other.age)}
+	if both.age == 0 {
+		both.age = max(d.age, other.age)
+	}
+	return both
+}
+
 // hold takes in a credential. Where its whole life is short, half of it is the floor: a floor that nothing can meet
 // would mean an exchange for every caller.
-func hold(r Record, floor time.Duration, now moment) *held {
+func hold(r Record, d demands, now moment) *held {
 	left := min(r.Credential.Expires.Sub(now.wall), longest)
 	whole := min(r.Credential.Expires.Sub(r.Obtained), longest)
 	if r.Obtained.IsZero() || r.Obtained.After(now.wall) {
 		whole = left
 	}
-	floor = min(floor, whole/2)
+	floor := min(d.floor, whole/2)
+	if d.age != 0 {
+		floor = max(floor, whole-d.age)
+	}
 	// The last quarter before the floor is for refreshing, less a part of it for trying again.
 	window := (whole - floor) / 4
 	return &held{

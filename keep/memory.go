@@ -120,10 +120,13 @@ func (m *Memory) now() moment {
 	return moment{m.clock().Round(0), time.Since(m.born)}
 }
 
-// Terms are how one crossing is kept.
+// Terms are how one crossing is kept. Where equal crossings differ, the stricter terms count for both.
 type Terms struct {
 	Name  string        // in logs, events and Status; decides nothing
-	Floor time.Duration // zero: the Memory's. Where equal crossings differ, the longer counts for both
+	Floor time.Duration // the least remaining life; zero: the Memory's
+	// Age is the most time since a credential was obtained, for readers who take its life to begin when they get it.
+	// While an exchange is impossible an older one is handed out all the same. Zero: any.
+	Age time.Duration
 }
 
 // Keep keeps the crossing's credential. Nothing is exchanged before the first use.
@@ -143,7 +146,7 @@ func (m *Memory) Keep(c stile.Crossing, t Terms) *Keeper {
 		m.entries[c.Key()] = e
 	}
 	e.keepers++
-	e.raise(floor)
+	e.raise(demands{floor, t.Age})
 	return &Keeper{entry: e, pulse: m.pulse, memory: m}
 }
 

@@ -213,3 +213,28 @@ func TestMemoryRefreshesFewAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestMemoryKeepsAge: a reader who takes a credential's life to begin when it reads gets a young one.
+func TestMemoryKeepsAge(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		memory, made := keep.NewMemory(), new(atomic.Int64)
+		defer memory.Close()
+		crossing := stile.Cross(someone("a"), something{"b", time.Hour, made})
+		old, young := memory.Keep(crossing, keep.Terms{}), memory.Keep(crossing, keep.Terms{Age: time.Minute})
+		for range 3 {
+			for range 100 {
+				token(t, old)
+				cred, err := young.Credential(t.Context())
+				if err != nil || time.Until(cred.Expires) < 59*time.Minute {
+					t.Fatalf("got one with %s left, %v", time.Until(cred.Expires), err)
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Hour)
+		}
+		if n := made.Load(); n < 6 || n > 12 {
+			t.Errorf("%d exchanges in three times 100 s of reads, want one for each minute or a little less", n)
+		}
+	})
+}
