@@ -21,8 +21,9 @@ import (
 	togcp "github.com/stile-project/stile/to/gcp"
 )
 
-// idTokenFloor has ID tokens live as long as a keeper lets them: Google's Go library takes each for good for an hour.
-const idTokenFloor = time.Hour
+// idTokenAge has ID tokens be young: Google's Go library takes what a metadata server gives for good for an hour from
+// then on. Source: cloud.google.com/go/auth, credentials/idtoken, compute.go.
+const idTokenAge = time.Minute
 
 // held is a crossing that is served.
 type held struct {
@@ -218,7 +219,7 @@ func (s *Sidecar) google(h *held, e config.Endpoint) *offer.Google {
 			return s.also(h, func(to *config.ToGCP) {
 				to.IDToken = &config.IDToken{Audience: audience, IncludeEmail: true}
 				to.Scopes, to.Lifetime = nil, 0
-			}, idTokenFloor)
+			}, idTokenAge)
 		}
 	}
 	return g
@@ -238,7 +239,7 @@ func allowed(asked, given []string) error {
 }
 
 // also keeps a further crossing of the same source, with a target that is a little different. Whoever asked closes it.
-func (s *Sidecar) also(h *held, change func(*config.ToGCP), floor time.Duration) (stile.Supplier, error) {
+func (s *Sidecar) also(h *held, change func(*config.ToGCP), age time.Duration) (stile.Supplier, error) {
 	c := h.config
 	to := *c.To.GCP
 	change(&to)
@@ -251,7 +252,7 @@ func (s *Sidecar) also(h *held, change func(*config.ToGCP), floor time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	return s.memory.Keep(stile.Cross(h.source, target), keep.Terms{Name: c.Name, Floor: floor}), nil
+	return s.memory.Keep(stile.Cross(h.source, target), keep.Terms{Name: c.Name, Age: age}), nil
 }
 
 // numberOf is the project's number in projects/NUMBER/…; a workforce pool's provider has none.
