@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	sizeLimit  = 1 << 20 // bytes of a file
+	sizeLimit  = 1 << 20  // bytes of a file
+	ownLimit   = 16 << 20 // bytes of a stile.yaml that the user chose: some fifty thousand crossings
 	textLimit  = 2048    // bytes of one value: no setting may be longer
 	depthLimit = 32      // mappings and lists inside one another
 )
@@ -373,11 +374,19 @@ func (r *reader) headers(dst *map[string]stile.Secret) func(*node) {
 	}
 }
 
+// sizeLimit is higher for a file that the user chose, which is a stile.yaml.
+func (r *reader) sizeLimit() int {
+	if r.allow.AllowStores {
+		return ownLimit
+	}
+	return sizeLimit
+}
+
 // readable strips a byte order mark and refuses what no reader here takes: too much, nothing, not UTF-8, binary.
 func (r *reader) readable(name string, data []byte) ([]byte, bool) {
 	at := position{name, 1, 1}
-	if len(data) > sizeLimit {
-		r.problem(at, "the file is over %d MiB: it is no configuration", sizeLimit>>20)
+	if limit := r.sizeLimit(); len(data) > limit {
+		r.problem(at, "the file is over %d MiB: it is no configuration", limit>>20)
 		return nil, false
 	}
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {

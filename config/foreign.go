@@ -21,7 +21,8 @@ type ForeignPolicy struct {
 	AllowHosts []string
 
 	// AllowStores lets a file name any store, and any key to seal with: the user chose this file. Without it the servers
-	// of a store must be in AllowHosts, and what a cloud keeps must be there by its whole URL.
+	// of a store must be in AllowHosts, and what a cloud keeps must be there by its whole URL. A stile.yaml may then have
+	// up to 16 MiB, and otherwise 1 MiB.
 	AllowStores bool
 
 	// AllowExecutables lets a file name a program that is run for a token.

@@ -25,7 +25,20 @@ func (r *reader) yaml(name string, data []byte) *node {
 	}
 	// Carriage returns are part of a line's end, never of a value.
 	source := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data))
-	y := yamlReader{r, name}
+	if len(source) > wholeLimit {
+		if parts, ok := inParts(source); ok {
+			return r.parts(name, parts)
+		}
+		if len(source) > sizeLimit {
+			r.problem(position{name, 1, 1}, "the file is over %d MiB, and its crossings are not a block of lines that are indented alike: write them so", sizeLimit>>20)
+			return nil
+		}
+	}
+	return yamlReader{r, name, 0}.document(source)
+}
+
+// document reads a whole document, or nil where that is none.
+func (y yamlReader) document(source string) *node {
 	tokens := lexer.Tokenize(source)
 	if !y.plain(tokens) {
 		return nil
@@ -36,7 +49,7 @@ func (r *reader) yaml(name string, data []byte) *node {
 		return nil
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		r.problem(position{name, 1, 1}, "the file is empty")
+		y.problem(position{y.file, 1, 1}, "the file is empty")
 		return nil
 	}
 	return y.node(file.Docs[0].Body, "", 0)
@@ -44,14 +57,15 @@ func (r *reader) yaml(name string, data []byte) *node {
 
 type yamlReader struct {
 	*reader
-	file string
+	file  string
+	above int // lines of the file before what is read
 }
 
 func (y yamlReader) at(t *token.Token) position {
 	if t == nil || t.Position == nil {
 		return position{y.file, 1, 1}
 	}
-	return position{y.file, max(t.Position.Line, 1), max(t.Position.Column, 1)}
+	return position{y.file, y.above + max(t.Position.Line, 1), max(t.Position.Column, 1)}
 }
 
 // plain refuses, before anything is built from it, what the parser would take too long over and what is not wanted.

@@ -26,8 +26,11 @@ import (
 	"github.com/stile-project/stile/internal/remote"
 )
 
-// limit is the most that a configuration file may hold, in bytes.
-const limit = 1 << 20
+// The most that a configuration file may hold, in bytes. One on this machine may describe very many crossings.
+const (
+	limit     = 1 << 20
+	pathLimit = 16 << 20
+)
 
 const (
 	op        = "read the configuration"
@@ -42,7 +45,7 @@ type Reader struct {
 	Clock  func() time.Time                                // dates signatures; nil: time.Now
 }
 
-// Read returns the whole file, of at most 1 MiB.
+// Read returns the whole file, of at most 1 MiB, or 16 MiB where it is on this machine.
 func (r Reader) Read(ctx context.Context, where string) ([]byte, error) {
 	scheme, rest, found := strings.Cut(where, "://")
 	if !found {
@@ -95,12 +98,12 @@ func readFile(path string) ([]byte, error) {
 		return nil, misuse(hint, "%w", err)
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	data, err := io.ReadAll(io.LimitReader(f, pathLimit+1))
 	if err != nil {
 		return nil, misuse("", "%w", err)
 	}
-	if len(data) > limit {
-		return nil, misuse("", "%s: longer than %d bytes: not a configuration file", path, limit)
+	if len(data) > pathLimit {
+		return nil, misuse("", "%s: longer than %d bytes: not a configuration file", path, pathLimit)
 	}
 	return data, nil
 }
