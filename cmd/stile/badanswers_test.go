@@ -62,29 +62,28 @@ const grace = 10 * time.Second
 // ends in time, fails with a documented code, prints no data, names the step, shows no secret.
 func TestBadAnswers(t *testing.T) {
 	// Not beside other tests: the AWS SDK gives instance metadata half a second, and a machine that is busy with this
-	// would make them fail. Those that wait may be many at once.
-	working, waiting := make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, 16)
-	for asked, q := range questions {
-		t.Run(asked, func(t *testing.T) {
-			kinds := slices.Sorted(maps.Keys(faultKinds))
-			if testing.Short() {
-				kinds = []string{"cut", "echo", "silence", "utf8"}
-			}
-			var all sync.WaitGroup
-			for _, kind := range kinds {
-				slots := working
-				if endless(kind) {
-					slots = waiting
-				}
-				all.Go(func() {
-					slots <- struct{}{}
-					defer func() { <-slots }()
-					t.Run(kind, func(t *testing.T) { badAnswer(t, q, kind) })
-				})
-			}
-			all.Wait()
-		})
+	// would make them fail. Most of these ask again, and so wait for most of their time: there may be more of them at once
+	// than processors, and of those that do nothing else, many.
+	working, waiting := make(chan struct{}, 4*runtime.GOMAXPROCS(0)), make(chan struct{}, 32)
+	kinds := slices.Sorted(maps.Keys(faultKinds))
+	if testing.Short() {
+		kinds = []string{"cut", "echo", "silence", "utf8"}
 	}
+	var all sync.WaitGroup
+	for asked, q := range questions {
+		for _, kind := range kinds {
+			slots := working
+			if endless(kind) {
+				slots = waiting
+			}
+			all.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				t.Run(asked+"/"+kind, func(t *testing.T) { badAnswer(t, q, kind) })
+			})
+		}
+	}
+	all.Wait()
 }
 
 // endless are the faults that nothing but a deadline ends.

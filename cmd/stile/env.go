@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/outlet"
 )
 
@@ -75,6 +76,10 @@ func (p *program) environment(ctx context.Context, s *settings) (stile.Kind, []o
 	if err != nil {
 		return 0, nil, err
 	}
+	return p.environmentOf(ctx, c)
+}
+
+func (p *program) environmentOf(ctx context.Context, c config.Crossing) (stile.Kind, []outlet.Variable, error) {
 	cred, err := p.obtain(ctx, c)
 	if err != nil {
 		return 0, nil, err
@@ -83,10 +88,13 @@ func (p *program) environment(ctx context.Context, s *settings) (stile.Kind, []o
 	if c.To.AWS != nil {
 		region = p.region(c.To.AWS.Region)
 	}
-	vars := outlet.Environment(cred, region)
-	if to := c.To.GCP; to != nil && to.QuotaProject != "" {
-		// The client libraries read the one, gcloud the other.
-		vars = append(vars, outlet.Variable{Name: "GOOGLE_CLOUD_QUOTA_PROJECT", Value: to.QuotaProject}, outlet.Variable{Name: "CLOUDSDK_BILLING_QUOTA_PROJECT", Value: to.QuotaProject})
+	return cred.Kind, append(outlet.Environment(cred, region), quotaVariables(c)...), nil
+}
+
+// quotaVariables name the project that is billed: the client libraries read the one, gcloud the other.
+func quotaVariables(c config.Crossing) []outlet.Variable {
+	if c.To.GCP == nil || c.To.GCP.QuotaProject == "" {
+		return nil
 	}
-	return cred.Kind, vars, nil
+	return []outlet.Variable{{Name: "GOOGLE_CLOUD_QUOTA_PROJECT", Value: c.To.GCP.QuotaProject}, {Name: "CLOUDSDK_BILLING_QUOTA_PROJECT", Value: c.To.GCP.QuotaProject}}
 }

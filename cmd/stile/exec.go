@@ -3,29 +3,41 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/sidecar"
 	"github.com/stile-project/stile/outlet"
 )
 
 func (p *program) execCommand() *cobra.Command {
 	var s settings
+	var static bool
 	cmd := &cobra.Command{
 		Use:   "exec [CROSSING] -- COMMAND [ARGUMENT...]",
-		Short: "Run a command with a credential in its environment",
-		Long: `Run a command with a credential in its environment. Variables that would win over the credential are removed, and
-stile says which. Signals reach the command, and its exit code is stile's. The credential does not refresh while it runs.`,
+		Short: "Run a command that always finds a fresh credential",
+		Long: `Run a command that always finds a fresh credential, for as long as it runs: an endpoint of its own on this machine, which
+the clouds' SDKs and command lines know how to ask, and no key in its environment. Variables that would win over that are
+removed, and stile says which. The command starts once the credential is there. Signals reach it, and its exit code is stile's.
+
+With --static the credential itself is in the environment, for programs that know nothing else. It does not refresh.`,
 		Example: `  stile exec images -- aws s3 ls s3://my-bucket
-  stile exec --provider projects/123456789012/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov -- gcloud storage ls`,
+  stile exec --provider projects/123456789012/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov -- gcloud storage ls
+  stile exec images --static -- old-program`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); dash < 0 || dash == len(args) {
 				return errors.New("name the command after --")
@@ -37,51 +49,211 @@ stile says which. Signals reach the command, and its exit code is stile's. The c
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			s.take(cmd, args[:dash])
-			return p.exec(cmd.Context(), &s, args[dash:])
+			return p.exec(cmd.Context(), &s, static, args[dash:])
 		},
 	}
 	p.bothFlags(cmd, &s)
+	cmd.Flags().BoolVar(&static, "static", false, "put the credential itself into the environment, where it does not refresh")
 	return cmd
 }
 
-func (p *program) exec(ctx context.Context, s *settings, argv []string) error {
+func (p *program) exec(ctx context.Context, s *settings, static bool, argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
 		return misuse("find the command", "%w", err)
 	}
 	bounded, cancel := p.within(ctx)
 	defer cancel()
-	kind, vars, err := p.environment(bounded, s)
+	given, err := p.give(bounded, s, static)
 	if err != nil {
 		return err
 	}
+	defer given.end()
 	child := exec.Command(path, argv[1:]...) //nolint:gosec,noctx // running what the user named is the point, and it outlives no deadline
 	child.Args[0] = argv[0]
 	child.Stdin, child.Stdout, child.Stderr = p.stdin, p.stdout, p.stderr
-	child.Env = p.childEnvironment(kind, vars)
+	child.Env = p.childEnvironment(given)
 	return runToEnd(child)
 }
 
-func (p *program) childEnvironment(kind stile.Kind, vars []outlet.Variable) []string {
-	shadows := outlet.Shadowing(kind)
-	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
-		name, _, _ := strings.Cut(entry, "=")
-		if slices.Contains(shadows, name) {
-			p.warn("%s is not passed on: it would win over the credential", name)
+// given is what a command finds its credential by.
+type given struct {
+	vars    []outlet.Variable
+	shadows []string
+	end     func()
+}
+
+// give has the credential ready, by an endpoint wherever there is one that the crossing's clients know.
+func (p *program) give(ctx context.Context, s *settings, static bool) (given, error) {
+	c, err := p.crossing(ctx, s, anywhere)
+	if err != nil {
+		return given{}, err
+	}
+	if static || c.To.Token != nil || givesIDToken(c) {
+		kind, vars, err := p.environmentOf(ctx, c)
+		return given{vars, outlet.Shadowing(kind), func() {}}, err
+	}
+	g, err := p.giveEndpoint(ctx, c)
+	if err != nil {
+		g.end()
+	}
+	return g, err
+}
+
+func givesIDToken(c config.Crossing) bool { return c.To.GCP != nil && c.To.GCP.IDToken != nil }
+
+// giveEndpoint serves the crossing on a port of its own for as long as the command runs.
+func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (g given, err error) {
+	g.end = func() {}
+	log := slog.New(&warnings{to: p, shared: p.store.IsShared()})
+	store, closeStore, err := p.openStore(ctx, log)
+	if err != nil {
+		return g, err
+	}
+	o := p.sidecarOptions(log)
+	o.Store, o.StoreDeadline, o.Token = store, p.store.Deadline.Std(), stile.NewSecret(sidecar.NewToken())
+	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
+	s := sidecar.New(o)
+	// What ends this command's context, such as an interrupt, must not end what the child still uses.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan struct{})
+	close(served)
+	g.end = func() {
+		stop()
+		<-served
+		s.Close()
+		closeStore()
+	}
+	name := cmp.Or(c.Name, "crossing")
+	c.Name = name
+	plan, folder, err := planFor(c)
+	if err != nil {
+		return g, err
+	}
+	end := g.end
+	g.end = func() { end(); _ = os.RemoveAll(folder) }
+	if err := s.Apply(ctx, plan); err != nil {
+		return g, err
+	}
+	waiting, cancel := patientlyEnding(ctx)
+	defer cancel()
+	if _, err := s.Keeper(name).Credential(waiting); err != nil {
+		return g, err
+	}
+	served = make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = s.Run(running) // what it could not do, it has logged
+	}()
+	if err := s.FilesWritten(ctx); err != nil {
+		return g, err
+	}
+	one := s.Report().Serves[0]
+	region := ""
+	if c.To.AWS != nil {
+		region = p.region(c.To.AWS.Region)
+	}
+	g.vars = sidecar.Variables(one.Kind, one.Addresses[0], name, sidecar.Bearer{Value: o.Token}, region)
+	g.shadows = sidecar.Shadowing(one.Kind)
+	if c.To.GCP != nil {
+		// gcloud prefers an account that somebody signed in with to the metadata server; this it prefers to both.
+		g.vars = append(g.vars, outlet.Variable{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: plan.Serve.Files[0].Token.Path})
+		g.vars = append(g.vars, quotaVariables(c)...)
+		p.warnOfDefaultCredentials()
+	} else {
+		g.vars = append(g.vars, p.hideDefaultProfile()...)
+	}
+	return g, nil
+}
+
+// planFor serves one crossing on a free port, and for gcloud in a file.
+func planFor(c config.Crossing) (plan sidecar.Plan, folder string, err error) {
+	const anyPort = "127.0.0.1:0"
+	plan.Crossings = map[string]config.Crossing{c.Name: c}
+	if c.To.AWS != nil {
+		plan.Serve.Endpoints = []config.Endpoint{{ECS: []string{c.Name}, Listen: anyPort}}
+		return plan, "", nil
+	}
+	if folder, err = os.MkdirTemp("", "stile-exec-"); err != nil {
+		return plan, "", err
+	}
+	plan.Serve.Endpoints = []config.Endpoint{{GCE: c.Name, Listen: anyPort}}
+	plan.Serve.Files = []config.KeptFile{{Crossing: c.Name, Token: &config.KeptToken{Path: filepath.Join(folder, "token"), Form: config.FormLine}}}
+	return plan, folder, nil
+}
+
+// hideDefaultProfile has the command look past the default profile, which every AWS SDK prefers to an endpoint.
+func (p *program) hideDefaultProfile() []outlet.Variable {
+	home, _ := os.UserHomeDir() // without one, nothing is found there
+	var hidden []outlet.Variable
+	for name, usual := range map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CONFIG_FILE": "config"} {
+		path := cmp.Or(p.env(name), filepath.Join(home, ".aws", usual))
+		if data, err := os.ReadFile(filepath.Clean(path)); err == nil && hasDefaultIdentity(data) {
+			p.warn("%s has a default profile, which would win over the credential: the command does not see this file", path)
+			hidden = append(hidden, outlet.Variable{Name: name, Value: os.DevNull})
+		}
+	}
+	return hidden
+}
+
+// hasDefaultIdentity reports whether the default profile says whom to be.
+func hasDefaultIdentity(file []byte) bool {
+	inside := false
+	for lines := bufio.NewScanner(bytes.NewReader(file)); lines.Scan(); {
+		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, "[") {
+			name, _, _ := strings.Cut(strings.TrimPrefix(line, "["), "]")
+			inside = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "profile ")) == "default"
+			continue
+		}
+		key, _, _ := strings.Cut(line, "=")
+		key = strings.ToLower(strings.TrimSpace(key))
+		if inside && (slices.Contains([]string{"aws_access_key_id", "credential_process", "role_arn", "web_identity_token_file", "credential_source"}, key) ||
+			strings.HasPrefix(key, "sso_") || strings.HasPrefix(key, "login_")) {
 			return true
 		}
-		return slices.ContainsFunc(vars, func(v outlet.Variable) bool { return v.Name == name })
+	}
+	return false
+}
+
+// warnOfDefaultCredentials tells of the one thing that wins over a metadata server and cannot be hidden: Google's
+// libraries find it by the home folder.
+func (p *program) warnOfDefaultCredentials() {
+	home, _ := os.UserHomeDir()
+	folder := cmp.Or(p.env("CLOUDSDK_CONFIG"), filepath.Join(home, ".config", "gcloud"))
+	if data := p.env("APPDATA"); data != "" && os.PathSeparator == '\\' {
+		folder = cmp.Or(p.env("CLOUDSDK_CONFIG"), filepath.Join(data, "gcloud"))
+	}
+	path := filepath.Join(folder, "application_default_credentials.json")
+	if _, err := os.Stat(path); err == nil {
+		p.warn("%s wins over the credential in programs that use Google's libraries: gcloud auth application-default revoke removes it", path)
+	}
+}
+
+func (p *program) childEnvironment(g given) []string {
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		if slices.ContainsFunc(g.vars, func(v outlet.Variable) bool { return v.Name == name }) {
+			return true
+		}
+		if slices.Contains(g.shadows, name) {
+			if p.env(name) != "" {
+				p.warn("%s is not passed on: it would win over the credential", name)
+			}
+			return true
+		}
+		return false
 	})
-	for _, v := range vars {
+	for _, v := range g.vars {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	return env
 }
 
-// runToEnd waits for the child, which gets the signals that stile gets. An interrupt from the terminal reaches the
+// runToEnd waits for the child, which gets the signals that stile gets. What a person types at the terminal reaches the
 // child by itself: stile only must not die first.
 func runToEnd(child *exec.Cmd) error {
-	signals := make(chan os.Signal, 8)
+	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
 	if err := child.Start(); err != nil {
@@ -92,9 +264,7 @@ func runToEnd(child *exec.Cmd) error {
 	for {
 		select {
 		case s := <-signals:
-			if s != os.Interrupt {
-				_ = child.Process.Signal(s) // it may have ended already
-			}
+			passOn(s, child.Process)
 		case err := <-ended:
 			var status *exec.ExitError
 			if errors.As(err, &status) {

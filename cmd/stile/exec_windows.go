@@ -13,4 +13,6 @@ const terminalPath = "CON"
 // Windows delivers an interrupt to the whole console group and has no other signal to pass on.
 var passedOn = []os.Signal{os.Interrupt}
 
+func passOn(os.Signal, *os.Process) {}
+
 func exitStatus(e *exec.ExitError) int { return e.ExitCode() }

@@ -91,7 +91,9 @@ func (p *program) variables(ctx context.Context, name string, plan sidecar.Plan)
 	case len(vars) == 0:
 		return nil, nil, &stile.Error{Op: "find the endpoint", Err: fmt.Errorf("%w: no endpoint serves %s", stile.ErrMisuse, name), Hint: "add one to the serve block, or name it by a flag such as --ecs ADDRESS"}
 	}
-	set := func(name string) bool { return slices.ContainsFunc(vars, func(v outlet.Variable) bool { return v.Name == name }) }
+	set := func(name string) bool {
+		return slices.ContainsFunc(vars, func(v outlet.Variable) bool { return v.Name == name })
+	}
 	slices.Sort(shadows)
 	return vars, slices.DeleteFunc(slices.Compact(shadows), set), nil
 }
@@ -148,4 +150,3 @@ func reachable(host, port string) string {
 	}
 	return net.JoinHostPort(host, port)
 }
-

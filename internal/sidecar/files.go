@@ -101,6 +101,27 @@ func (f *files) stop() error {
 	return f.err
 }
 
+// FilesWritten waits until every file has been written once.
+func (s *Sidecar) FilesWritten(ctx context.Context) error {
+	s.mu.Lock()
+	f := s.files
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.outlet.Written():
+		return nil
+	case <-ctx.Done():
+	}
+	for _, status := range f.outlet.Status() {
+		if status.Err != nil {
+			return status.Err
+		}
+	}
+	return context.Cause(ctx)
+}
+
 // A FileReport is how one file stands.
 type FileReport struct {
 	Crossing string    `json:"crossing"`
