@@ -136,8 +136,8 @@ func read(t *testing.T, programs, file string) *lab {
 	return l
 }
 
-// A shell is one in which the lab's environment was sourced. It has a home of its own, because both clients keep
-// tokens there, and nothing of this machine's environment but the way to its programs: variables for CA files,
+// A shell is one in which the lab's environment was sourced. It has a home of its own, because stile and both clients
+// keep tokens there, and nothing of this machine's environment but the way to its programs: variables for CA files,
 // proxies and credentials are often preset, and would win.
 type shell struct{ vars map[string]string }
 
@@ -148,7 +148,7 @@ func (l *lab) shell(t *testing.T) shell {
 		"PATH": l.programs + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME": home, "TMPDIR": t.TempDir(), "LANG": "C.UTF-8",
 	}}.with(l.vars)
 	return s.with(map[string]string{
-		"CLOUDSDK_CONFIG": filepath.Join(home, "gcloud"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+		"STILE_CACHE_DIR": filepath.Join(home, "kept"), "CLOUDSDK_CONFIG": filepath.Join(home, "gcloud"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
 		"CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1", "AWS_PAGER": "",
 	})
 }
