@@ -54,7 +54,7 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 	}
 	// Whole or not at all: two that start at once must not read half of it, nor write different ones.
 	fresh := path + "." + rand.Text()
-	if err := os.WriteFile(fresh, []byte(NewToken()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(fresh, []byte(NewToken()), 0o600); err != nil {
 		return "", err
 	}
 	defer func() { _ = os.Remove(fresh) }()
