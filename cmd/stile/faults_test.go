@@ -32,6 +32,8 @@ func fault(kind string, args ...string) (http.Handler, error) {
 	case "file":
 		body, err := os.ReadFile(arg)
 		return answers(http.StatusOK, string(body)), err
+	case "none":
+		return realFault(func(rw http.ResponseWriter, r *http.Request, real http.Handler) { real.ServeHTTP(rw, r) }), nil
 	case "delay":
 		d, err := time.ParseDuration(arg)
 		return realFault(func(rw http.ResponseWriter, r *http.Request, real http.Handler) {

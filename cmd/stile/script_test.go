@@ -29,11 +29,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	pollEvery = 50 * time.Millisecond // of stile serve
 	testscript.Main(m, map[string]func(){"stile": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-	}})
+	}, "ask": ask})
 }
 
 // TestScripts plays testdata/script. Beside testscript's own commands, a script has:
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 //	tidy                 the last standard error has only Stile's own lines, and no secret
 //	within D COMMAND...  runs a command that must end before D
 //	exchanges N          the token services gave N credentials since they were last counted
+//	ask ecs|imds|gce     a program: prints a credential that it finds as an SDK does
 //	together N COMMAND...  runs a command N times at once, in the lab's environment: all must succeed, and print the same
 //
 // and the condition [lean], for the build without the clouds' SDKs.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -108,10 +109,21 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
 	defer s.Close()
+	p.thrift(watched)
 	if err := s.Apply(ctx, watched.plan); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // most of what reading took
 	return p.attend(ctx, o, s, watched, log, audit, notify)
+}
+
+// thrift has the garbage of very many crossings collected sooner: half as much memory again as they take themselves, and
+// not twice. With few there is little to save, and requests are answered faster without.
+func (p *program) thrift(w *watched) {
+	const many = 1000
+	if p.env("GOGC") == "" && len(w.plan.Crossings) > many {
+		debug.SetGCPercent(50)
+	}
 }
 
 // sidecarOptions are those that serve and exec share.
@@ -149,6 +161,7 @@ func (p *program) standing(log *slog.Logger, notify *notification) func(unready,
 		switch {
 		case unready == 0:
 			log.Info("ready: " + count(all, "crossing"))
+			debug.FreeOSMemory() // exchanging takes more than what comes of it
 			notify.send("READY=1", status)
 		case was:
 			log.Error(count(unready, "crossing") + " of " + fmt.Sprint(all) + " no longer ready")
@@ -242,6 +255,8 @@ func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w 
 		log.Warn("the store changes when stile serve is started anew")
 	}
 	*w = *next
+	p.thrift(w)
+	debug.FreeOSMemory()
 	log.Info("configuration taken over")
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -46,15 +47,17 @@ programs that need a credential from their first step on.`,
 					return err
 				}
 			}
-			report, err := p.statusOf(ctx, address, wait)
+			if wait {
+				if err := p.awaitReady(ctx, address); err != nil || !asJSON {
+					return err
+				}
+			}
+			report, err := askStatus(ctx, address)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return writeJSON(p.stdout, report)
-			}
-			if wait {
-				return nil
 			}
 			return showStatus(p.stdout, report, time.Now())
 		},
@@ -87,21 +90,24 @@ func (p *program) adminOf(ctx context.Context, s *settings) (string, error) {
 	return file.Serve.Admin, nil
 }
 
-// statusOf asks once, or until every crossing is ready.
-func (p *program) statusOf(ctx context.Context, address string, wait bool) (sidecar.Report, error) {
-	const again = 100 * time.Millisecond
-	for {
-		report, err := askStatus(ctx, address)
-		if !wait || err == nil && report.Ready {
-			return report, err
-		}
-		if err != nil && errorsIsMisuse(err) {
-			return report, err
+// awaitReady waits until every crossing is ready. It asks for no more than that: of very many crossings, the status is
+// long.
+func (p *program) awaitReady(ctx context.Context, address string) error {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		code, _, err := askAdmin(ctx, address, "/readyz")
+		switch {
+		case err == nil && code == http.StatusOK:
+			return nil
+		case errors.Is(err, stile.ErrMisuse):
+			return err
 		}
 		select {
-		case <-time.After(again):
+		case <-time.After(pause):
 		case <-ctx.Done():
-			return report, notReady(p.timeout, report, err)
+			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+			defer cancel()
+			report, err := askStatus(late, address)
+			return notReady(p.timeout, report, err)
 		}
 	}
 }
@@ -122,91 +128,106 @@ func notReady(after time.Duration, report sidecar.Report, err error) error {
 	return e
 }
 
-func errorsIsMisuse(err error) bool { return exitCode(err) == misused }
-
 // askStatus asks a running serve how it stands.
 func askStatus(ctx context.Context, admin string) (sidecar.Report, error) {
-	const op = "ask stile serve"
 	var report sidecar.Report
-	network, address, host := "tcp", admin, admin
-	if path, ok := strings.CutPrefix(admin, "unix:"); ok {
-		network, address, host = "unix", path, "localhost"
-	} else if h, port, err := net.SplitHostPort(admin); err != nil || port == "0" {
-		return report, misuse(op, "its admin address is %.100q, and nobody can tell where that is: want HOST:PORT or unix:/PATH", admin)
-	} else {
-		address = reachable(h, port)
-		host = address
-	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/status", nil)
+	code, body, err := askAdmin(ctx, admin, "/status")
 	if err != nil {
-		return report, misuse(op, "%w", err)
+		return report, err
 	}
-	res, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return report, &stile.Error{Op: op + " at " + admin, Err: fmt.Errorf("%w: %w", stile.ErrTemporary, err), Hint: "is it running? stile serve"}
-	}
-	defer func() { _ = res.Body.Close() }()
-	const most = 64 << 20
-	body, err := io.ReadAll(io.LimitReader(res.Body, most))
-	if err == nil && res.StatusCode == http.StatusOK {
-		err = json.Unmarshal(body, &report)
-	}
-	if err != nil || res.StatusCode != http.StatusOK {
-		return report, &stile.Error{Op: op + " at " + admin, Err: fmt.Errorf("what answers there is no stile serve's admin: status %d", res.StatusCode)}
+	if err = json.Unmarshal(body, &report); err != nil || code != http.StatusOK {
+		return report, &stile.Error{Op: askingServe + " at " + admin, Err: fmt.Errorf("what answers there is no stile serve's admin: status %d", code)}
 	}
 	return report, nil
 }
 
+const askingServe = "ask stile serve"
+
+func askAdmin(ctx context.Context, admin, path string) (code int, body []byte, err error) {
+	network, address, host := "tcp", admin, "localhost"
+	if socket, ok := strings.CutPrefix(admin, "unix:"); ok {
+		network, address = "unix", socket
+	} else if name, port, err := net.SplitHostPort(admin); err != nil || port == "0" {
+		return 0, nil, misuse(askingServe, "its admin address is %.100q, and nobody can tell where that is: want HOST:PORT or unix:/PATH", admin)
+	} else {
+		address = reachable(name, port)
+		host = address
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	if err != nil {
+		return 0, nil, misuse(askingServe, "%w", err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	fail := func(err error) error {
+		return &stile.Error{Op: askingServe + " at " + admin, Err: fmt.Errorf("%w: %w", stile.ErrTemporary, err), Hint: "is it running? stile serve"}
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return 0, nil, fail(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	const most = 64 << 20 // bytes
+	if body, err = io.ReadAll(io.LimitReader(res.Body, most)); err != nil {
+		return 0, nil, fail(err)
+	}
+	return res.StatusCode, body, nil
+}
+
 // showStatus writes tables for a person.
 func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CROSSING\tSTATE\tEXPIRES\tNEXT REFRESH\tPRINCIPAL")
+	crossings := [][]string{{"CROSSING", "STATE", "EXPIRES", "NEXT REFRESH", "PRINCIPAL"}}
+	var notes strings.Builder
 	for _, c := range r.Crossings {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(seen(c.Principal), "-"))
-	}
-	if len(r.Serves) > 0 {
-		fmt.Fprintln(table, "\nENDPOINT\tADDRESS\tCROSSINGS\t\t")
-		for _, e := range r.Serves {
-			names := strings.Join(e.Crossings[:min(len(e.Crossings), 5)], ", ")
-			if n := len(e.Crossings) - 5; n > 0 {
-				names += fmt.Sprintf(" and %d more", n)
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t\t\n", e.Kind, strings.Join(e.Addresses, ", "), names)
+		crossings = append(crossings, []string{c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(seen(c.Principal), "-")})
+		if c.Error != "" {
+			fmt.Fprintf(&notes, "\n%s has failed %d times in a row, the last time %s: %s\n", c.Name, c.Failures, in(c.FailedAt, now), seen(c.Error))
+		}
+		if c.Hint != "" {
+			fmt.Fprintf(&notes, "  hint: %s\n", seen(c.Hint))
 		}
 	}
-	if len(r.Files) > 0 {
-		fmt.Fprintln(table, "\nFILE\tSTATE\tEXPIRES\tCROSSING\t")
-		for _, f := range r.Files {
-			path := f.Path
-			if f.Profile != "" {
-				path += " [" + f.Profile + "]"
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n", path, f.State, in(f.Expires, now), f.Crossing)
+	endpoints := [][]string{{"ENDPOINT", "ADDRESS", "CROSSINGS"}}
+	for _, e := range r.Serves {
+		const most = 5
+		names := strings.Join(e.Crossings[:min(len(e.Crossings), most)], ", ")
+		if n := len(e.Crossings) - most; n > 0 {
+			names += fmt.Sprintf(" and %d more", n)
+		}
+		endpoints = append(endpoints, []string{e.Kind, strings.Join(e.Addresses, ", "), names})
+	}
+	files := [][]string{{"FILE", "STATE", "EXPIRES", "CROSSING"}}
+	for _, f := range r.Files {
+		path := f.Path
+		if f.Profile != "" {
+			path += " [" + f.Profile + "]"
+		}
+		files = append(files, []string{path, f.State, in(f.Expires, now), f.Crossing})
+		if f.Error != "" {
+			fmt.Fprintf(&notes, "\n%s: %s\n", path, seen(f.Error))
 		}
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	for _, c := range r.Crossings {
-		if c.Error == "" {
+	var b strings.Builder
+	for _, rows := range [][][]string{crossings, endpoints, files} {
+		if len(rows) == 1 {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s failed %d times in a row, last %s: %s\n", c.Name, c.Failures, in(c.FailedAt, now), seen(c.Error))
-		if c.Hint != "" {
-			fmt.Fprintf(w, "  hint: %s\n", seen(c.Hint))
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, row := range rows {
+			fmt.Fprintln(table, strings.Join(row, "\t"))
+		}
+		if err := table.Flush(); err != nil {
+			return err
 		}
 	}
-	for _, f := range r.Files {
-		if f.Error != "" {
-			fmt.Fprintf(w, "\n%s: %s\n", f.Path, seen(f.Error))
-		}
-	}
-	return nil
+	_, err := io.WriteString(w, b.String()+notes.String())
+	return err
 }
 
 // in is how far a moment is from now.

@@ -19,11 +19,8 @@ const (
 // fetch sees to it that every crossing has a credential before anyone asks, and goes on having one: keepers refresh only
 // what is used, and this counts as use. What cannot be had is asked for again as often as its keeper allows.
 func (s *Sidecar) fetch(ctx context.Context) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	room := make(chan struct{}, fetching)
-	var mu sync.Mutex
-	busy := map[*keep.Keeper]bool{}
+	f := &fetcher{asked: map[*keep.Keeper]bool{}, came: s.lookNow}
+	defer f.work.Wait()
 	// A context that has ended asks for what is held, and for no exchange.
 	glance, end := context.WithCancel(ctx)
 	end()
@@ -37,46 +34,78 @@ func (s *Sidecar) fetch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.changed:
 		}
-		keepers, unready := s.keepers(), 0
+		keepers := s.keepers()
+		var missing []*keep.Keeper
 		for _, k := range keepers {
-			if _, err := k.Credential(glance); err == nil {
-				continue
+			if _, err := k.Credential(glance); err != nil {
+				missing = append(missing, k)
 			}
-			unready++
-			mu.Lock()
-			already := busy[k]
-			busy[k] = true
-			mu.Unlock()
-			if already {
-				continue
-			}
-			work.Go(func() {
-				came := false
-				select {
-				case room <- struct{}{}:
-					_, err := k.Credential(ctx) // the keeper logs what failed
-					came = err == nil
-					<-room
-				case <-ctx.Done():
-				}
-				mu.Lock()
-				delete(busy, k)
-				last := len(busy) == 0
-				mu.Unlock()
-				if came && last { // of ten thousand, not each: a look is at all of them
-					s.lookNow()
-				}
-			})
 		}
-		if now := [2]int{unready, len(keepers)}; now != last && s.o.Standing != nil {
+		f.ask(ctx, missing)
+		if now := [2]int{len(missing), len(keepers)}; now != last && s.o.Standing != nil {
 			s.o.Standing(now[0], now[1])
 			last = now
 		}
-		if unready > 0 {
+		if len(missing) > 0 {
 			timer.Reset(lookSoon)
 		} else {
 			timer.Reset(look)
 		}
+	}
+}
+
+// A fetcher asks many keepers, a few at a time.
+type fetcher struct {
+	came func() // called when something came and there is nothing left to ask
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	asked   map[*keep.Keeper]bool
+	waiting []*keep.Keeper
+	asking  int
+}
+
+// ask asks those that are not asked already.
+func (f *fetcher) ask(ctx context.Context, keepers []*keep.Keeper) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range keepers {
+		if !f.asked[k] {
+			f.asked[k] = true
+			f.waiting = append(f.waiting, k)
+		}
+	}
+	for range min(fetching-f.asking, len(f.waiting)) {
+		f.asking++
+		f.work.Go(func() {
+			for k := f.next(ctx); k != nil; k = f.next(ctx) {
+				_, err := k.Credential(ctx) // the keeper logs what failed
+				f.done(k, err == nil)
+			}
+		})
+	}
+}
+
+// next gives nil where there is nothing left to do.
+func (f *fetcher) next(ctx context.Context) *keep.Keeper {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.waiting) == 0 || ctx.Err() != nil {
+		f.asking--
+		return nil
+	}
+	k := f.waiting[0]
+	f.waiting = f.waiting[1:]
+	return k
+}
+
+func (f *fetcher) done(k *keep.Keeper, came bool) {
+	f.mu.Lock()
+	delete(f.asked, k)
+	last := len(f.asked) == 0
+	f.mu.Unlock()
+	if came && last {
+		f.came()
 	}
 }
 
