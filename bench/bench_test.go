@@ -29,12 +29,16 @@ func TestShort(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	t.Parallel()
-	chosen, err := choose([]string{"keys", "read"})
+	chosen, err := choose("keys,read")
 	if err != nil || len(chosen) != 2 || chosen[0].name != "keys" || chosen[1].name != "read" {
 		t.Errorf("got %d benches and %v, want keys and read", len(chosen), err)
 	}
-	if _, err := choose([]string{"raed"}); err == nil || !strings.Contains(err.Error(), "read, rotation") {
+	if _, err := choose("raed"); err == nil || !strings.Contains(err.Error(), "read, rotation") {
 		t.Errorf("got %v, want an error that lists the benches", err)
+	}
+	all, err := choose("")
+	if err != nil || len(all) != len(benches)-1 || slices.ContainsFunc(all, func(b bench) bool { return b.name == "soak" }) {
+		t.Errorf("got %d benches and %v, want all but soak", len(all), err)
 	}
 }
 
@@ -43,8 +47,8 @@ func TestMeasureGoesOn(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	reports, err := measure(t.Context(), []bench{
-		{"a", "A", func(context.Context, *place) (report, error) { return report{}, broken }},
-		{"b", "B", func(context.Context, *place) (report, error) { return report{rows: []row{{what: "x"}}}, nil }},
+		{"a", "A", func(context.Context, *place) (report, error) { return report{}, broken }, false},
+		{"b", "B", func(context.Context, *place) (report, error) { return report{rows: []row{{what: "x"}}}, nil }, false},
 	}, place{}, io.Discard)
 	if !errors.Is(err, broken) || len(reports) != 1 || reports[0].title != "B" {
 		t.Errorf("got %v and %v, want B's report and A's error", reports, err)
@@ -129,6 +133,29 @@ func TestResults(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("there is no %q in\n%s", want, got)
 		}
+	}
+}
+
+// What is written by itself is replaced by itself, and stays when the rest is written.
+func TestPartsStay(t *testing.T) {
+	t.Parallel()
+	soaked := func(found string) []report {
+		return []report{{title: "Soak", rows: []row{{what: "answers", ours: found}}}}
+	}
+	first := withParts([]byte("# Old\n"), [][2]string{{"Date", "today"}, {"Libraries", "many"}}, soaked("1"))
+	second := string(withParts(first, [][2]string{{"Date", "tomorrow"}}, soaked("2")))
+	if strings.Count(second, "## Soak") != 1 || !strings.HasPrefix(second, "# Old\n") || !strings.Contains(second, "| answers | 2 |") || !strings.Contains(second, "**Date**: tomorrow") {
+		t.Errorf("the part was not replaced:\n%s", second)
+	}
+	if text := string(first); strings.Contains(text, "Libraries") || !strings.Contains(text, "**Date**: today") {
+		t.Errorf("want the date of the part, and not the libraries:\n%s", text)
+	}
+	third := string(withPartsOf([]byte("# New\n"), []byte(second)))
+	if !strings.HasPrefix(third, "# New\n") || strings.Contains(third, "Old") || !strings.Contains(third, "| answers | 2 |") {
+		t.Errorf("the part did not stay:\n%s", third)
+	}
+	if got := string(withPartsOf([]byte("# New\n"), nil)); got != "# New\n" {
+		t.Errorf("got %q of no old file", got)
 	}
 }
 

@@ -29,6 +29,8 @@ type clouds struct {
 	machine string // where its metadata is: host:port
 	folder  string
 
+	instance string // the same of an EC2 instance; empty: there is none
+
 	drained   sync.WaitGroup
 	stop      chan struct{}
 	mu        sync.Mutex
@@ -69,6 +71,12 @@ func (c *clouds) write(name, content string) error {
 	return os.WriteFile(c.path(name), []byte(content), 0o600)
 }
 
+// alsoAWS adds an EC2 instance, so that programs find both.
+func (c *clouds) alsoAWS() (err error) {
+	c.instance, err = c.server.ServePlain(c.scene.EC2.Metadata)
+	return err
+}
+
 const crossings = `version: 1
 crossings:
   images:
@@ -107,12 +115,16 @@ func (c *clouds) count() int {
 // process's environment reaches it but the way to programs.
 func (c *clouds) env(kept string) []string {
 	ca, proxy := c.path("ca.pem"), c.server.Proxy
-	return []string{
+	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + c.folder, "TMPDIR=" + c.folder, "XDG_CACHE_HOME=" + kept, "LANG=C.UTF-8",
 		"HTTPS_PROXY=" + proxy, "https_proxy=" + proxy, "NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost",
 		"STILE_CA_FILE=" + ca, "AWS_CA_BUNDLE=" + ca, "GCE_METADATA_HOST=" + c.machine, "STILE_CONFIG=" + c.path("stile.yaml"),
 		"STILE_NO_KEYRING=1", "AWS_CONFIG_FILE=" + c.path("none"), "AWS_SHARED_CREDENTIALS_FILE=" + c.path("none"),
 	}
+	if c.instance != "" {
+		env = append(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://"+c.instance+"/")
+	}
+	return env
 }
 
 // crossing is images of the file, in this process.

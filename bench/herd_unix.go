@@ -54,10 +54,9 @@ func herdOfProcesses(ctx context.Context, at *place, c *clouds, server *redisSer
 	return nil
 }
 
-// stampedes are several with each kind of store, as it is unless told otherwise, and one with more patience: a process
-// that gets no processor for the second that a store has goes on without it.
+// stampedes are several with each kind of store, as it is unless told otherwise, and one with more patience for the
+// server: a process that gets no processor for the second that it has goes on without it. A folder has ten seconds.
 func (c *clouds) stampedes(many, alone, rounds int, server *redisServer) ([]stampede, error) {
-	const patient = "  deadline: 10s\n"
 	all := []stampede{{"without a store", alone, alone, []string{"STILE_NO_CACHE=1"}}}
 	add := func(name, store string) error {
 		file := fmt.Sprintf("herd%d.yaml", len(all))
@@ -68,11 +67,10 @@ func (c *clouds) stampedes(many, alone, rounds int, server *redisServer) ([]stam
 	for range rounds {
 		errs = append(errs, add("file store", ""))
 	}
-	errs = append(errs, add("file store, deadline: 10s", "store:\n"+patient))
 	for n := 0; server != nil && n <= rounds; n++ {
 		name, store := "Redis", fmt.Sprintf("store:\n  url: redis://%s\n  key: %s\n  namespace: herd%d\n", server.address, server.keyFile, n)
 		if n == rounds {
-			name, store = name+", deadline: 10s", store+patient
+			name, store = name+", deadline: 10s", store+"  deadline: 10s\n"
 		}
 		errs = append(errs, add(name, store))
 	}

@@ -4,6 +4,7 @@
 //
 //	go run ./bench            # some minutes: prints the table, writes bench/RESULTS.md and bench/results.svg
 //	go run ./bench -short     # some seconds: everything once, for what must be right whatever it takes
+//	go run ./bench -only soak # ten minutes, or -for so long: writes its own part of bench/RESULTS.md
 //
 // Every ratio is of figures taken in one run, in turns, so that a busy machine slows both sides. No time is judged as
 // passed or failed: budgets are held against medians, and said to be met or missed. What fails the run is what must be
@@ -18,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -29,24 +31,28 @@ import (
 
 // benches are in the order of the table.
 var benches = []bench{
-	{"read", "Reading a kept credential in process", readBench},
-	{"rotation", "Reads across rotations", rotationBench},
-	{"process", "stile credential-process", processBench},
-	{"herd", "All at once", herdBench},
-	{"keys", "Many crossings in one Memory", keysBench},
+	{"read", "Reading a kept credential in process", readBench, false},
+	{"rotation", "Reads across rotations", rotationBench, false},
+	{"process", "stile credential-process", processBench, false},
+	{"herd", "All at once", herdBench, false},
+	{"keys", "Many crossings in one Memory", keysBench, false},
+	{"serve", "stile serve", serveBench, false},
+	{"soak", "A long run of stile serve, with clouds that fail", soakBench, true},
 }
 
 // A bench is one file's.
 type bench struct {
 	name, title string
 	run         func(ctx context.Context, at *place) (report, error)
+	apart       bool // runs only if it is named, and has a part of RESULTS.md that stays when others run
 }
 
 // A place is where a bench runs.
 type place struct {
-	short   bool   // once, with tiny counts
-	root    string // the top of the tree
-	scratch string // a folder of the bench's own
+	short   bool          // once, with tiny counts
+	lasts   time.Duration // of a soak
+	root    string        // the top of the tree
+	scratch string        // a folder of the bench's own
 }
 
 func main() {
@@ -66,8 +72,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	short := flags.Bool("short", false, "run everything once with tiny counts, and write no file")
-	only := flags.String("only", "", "run these `BENCHES`, and write no file: "+strings.Join(names(), ","))
-	to := flags.String("o", "", "write RESULTS.md and results.svg to this `FOLDER` (default bench, for a whole run)")
+	only := flags.String("only", "", "run these `BENCHES`, and write no file, but for soak alone: "+strings.Join(names(), ","))
+	lasts := flags.Duration("for", 10*time.Minute, "how long soak lasts")
+	to := flags.String("o", "", "write RESULTS.md and results.svg to this `FOLDER` (default bench, for a whole run and for soak alone)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -75,27 +82,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chosen := benches
-	if *only != "" {
-		if chosen, err = choose(strings.Split(*only, ",")); err != nil {
-			return err
-		}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
 	}
-	if *to == "" && !*short && *only == "" {
+	part := !slices.ContainsFunc(chosen, func(b bench) bool { return !b.apart })
+	if *to == "" && !*short && (*only == "" || part) {
 		*to = filepath.Join(root, "bench")
 	}
 	facts := machineFacts(ctx, root)
-	reports, failed := measure(ctx, chosen, place{short: *short, root: root}, stderr)
-	if err := errors.Join(failed, printTable(stdout, reports)); err != nil {
+	reports, failed := measure(ctx, chosen, place{short: *short, lasts: *lasts, root: root}, stderr)
+	if err := errors.Join(failed, printTable(stdout, reports)); err != nil || *to == "" {
 		return err
 	}
-	if *to == "" {
-		return nil
+	if part {
+		return rewrite(filepath.Join(*to, "RESULTS.md"), func(old []byte) []byte { return withParts(old, facts, reports) })
 	}
 	if err := os.WriteFile(filepath.Join(*to, "results.svg"), plot(reports), 0o644); err != nil { //nolint:gosec // everybody may see it
 		return err
 	}
-	return os.WriteFile(filepath.Join(*to, "RESULTS.md"), results(facts, reports), 0o644) //nolint:gosec // everybody may see it
+	return rewrite(filepath.Join(*to, "RESULTS.md"), func(old []byte) []byte { return withPartsOf(results(facts, reports), old) })
+}
+
+// rewrite makes a file of what it is, which may be nothing.
+func rewrite(path string, change func([]byte) []byte) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(path, change(old), 0o644) //nolint:gosec // everybody may see it
 }
 
 // measure runs the benches one after another, and goes on after one that failed.
@@ -128,8 +143,12 @@ func names() (all []string) {
 	return all
 }
 
-func choose(wanted []string) (chosen []bench, err error) {
-	for _, name := range wanted {
+// choose finds benches by their names, parted by commas. Empty: all that need not be named.
+func choose(wanted string) (chosen []bench, err error) {
+	if wanted == "" {
+		return slices.DeleteFunc(slices.Clone(benches), func(b bench) bool { return b.apart }), nil
+	}
+	for name := range strings.SplitSeq(wanted, ",") {
 		i := slices.Index(names(), name)
 		if i < 0 {
 			return nil, fmt.Errorf("there is no bench %q: there are %s", name, strings.Join(names(), ", "))

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -62,9 +61,6 @@ func processBench(ctx context.Context, at *place) (report, error) {
 	}
 	r := processReport(starters)
 	r.notes = append(r.notes, notes...)
-	if info, err := os.Stat(p.stile); err == nil {
-		r.rows = append(r.rows, row{what: "size of the program", ours: size(float64(info.Size()))})
-	}
 	return r, nil
 }
 

@@ -14,4 +14,12 @@ func processBench(context.Context, *place) (report, error) {
 	return report{notes: []string{onUnix}}, nil
 }
 
+func serveBench(context.Context, *place) (report, error) {
+	return report{notes: []string{onUnix}}, nil
+}
+
+func soakBench(context.Context, *place) (report, error) {
+	return report{notes: []string{onUnix}}, nil
+}
+
 func herdOfProcesses(context.Context, *place, *clouds, *redisServer, *report) error { return nil }

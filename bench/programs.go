@@ -16,17 +16,17 @@ import (
 )
 
 // programs are what is built for a run, as a release is built.
-type programs struct{ stile, hello, launch string }
+type programs struct{ stile, hello, launch, bare, load string }
 
 func build(ctx context.Context, root, folder string) (programs, error) {
-	flags := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", folder + string(filepath.Separator), "./cmd/stile", "./bench/hello", "./bench/launch"}
+	flags := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", folder + string(filepath.Separator), "./cmd/stile", "./bench/hello", "./bench/launch", "./bench/bare", "./bench/load"}
 	cmd := exec.CommandContext(ctx, "go", flags...) //nolint:gosec // the folder is ours
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return programs{}, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	at := func(name string) string { return filepath.Join(folder, name) }
-	return programs{at("stile"), at("hello"), at("launch")}, nil
+	return programs{at("stile"), at("hello"), at("launch"), at("bare"), at("load")}, nil
 }
 
 // A command is a program with its arguments and its environment.

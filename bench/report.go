@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -95,16 +96,61 @@ func results(facts [][2]string, reports []report) []byte {
 	})
 	for _, r := range reports {
 		fmt.Fprintf(&b, "\n## %s\n\n", r.title)
-		markdown(&b, header, func(add func(...string)) {
-			for _, row := range r.rows {
-				add(row.cells()...)
-			}
-		})
-		for _, note := range r.notes {
-			fmt.Fprintf(&b, "\n%s\n", note)
-		}
+		r.write(&b)
 	}
 	return []byte(b.String())
+}
+
+// write adds the table and the notes.
+func (r report) write(b *strings.Builder) {
+	markdown(b, header, func(add func(...string)) {
+		for _, row := range r.rows {
+			add(row.cells()...)
+		}
+	})
+	for _, note := range r.notes {
+		fmt.Fprintf(b, "\n%s\n", note)
+	}
+}
+
+// A part of RESULTS.md that is written by itself stands at its end, between this line and the next such or the end.
+const partBegins = "\n<!-- written by itself -->\n"
+
+// withParts puts reports in place of those of the same title that stand in the file, or else at its end.
+func withParts(file []byte, facts [][2]string, reports []report) []byte {
+	whole, parts := splitParts(file)
+	for _, r := range reports {
+		var b strings.Builder
+		fmt.Fprintf(&b, "## %s\n\n", r.title)
+		for _, fact := range facts {
+			if slices.Contains([]string{"Date", "Processor", "Load before the run", "Stile"}, fact[0]) {
+				fmt.Fprintf(&b, "- **%s**: %s\n", fact[0], fact[1])
+			}
+		}
+		b.WriteString("\n")
+		r.write(&b)
+		i := slices.IndexFunc(parts, func(part string) bool { return strings.HasPrefix(part, "## "+r.title+"\n") })
+		if i < 0 {
+			i, parts = len(parts), append(parts, "")
+		}
+		parts[i] = b.String()
+	}
+	return joinParts(whole, parts)
+}
+
+// withPartsOf gives a new file the parts of the old one.
+func withPartsOf(file, old []byte) []byte {
+	_, parts := splitParts(old)
+	return joinParts(string(file), parts)
+}
+
+func splitParts(file []byte) (whole string, parts []string) {
+	all := strings.Split(string(file), partBegins)
+	return all[0], all[1:]
+}
+
+func joinParts(whole string, parts []string) []byte {
+	return []byte(strings.Join(append([]string{whole}, parts...), partBegins))
 }
 
 func markdown(b *strings.Builder, head []string, rows func(add func(...string))) {
