@@ -103,8 +103,14 @@ func (p *program) give(ctx context.Context, s *settings, static bool) (given, er
 func givesIDToken(c config.Crossing) bool { return c.To.GCP != nil && c.To.GCP.IDToken != nil }
 
 // giveEndpoint serves the crossing on a port of its own for as long as the command runs.
-func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (g given, err error) {
-	g.end = func() {}
+func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (given, error) {
+	g := given{end: func() {}}
+	c.Name = cmp.Or(c.Name, "crossing")
+	plan, folder, err := planFor(c)
+	if err != nil {
+		return g, err
+	}
+	g.end = func() { _ = os.RemoveAll(folder) }
 	log := slog.New(&warnings{to: p, shared: p.store.IsShared()})
 	store, closeStore, err := p.openStore(ctx, log)
 	if err != nil {
@@ -114,56 +120,56 @@ func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (g given,
 	o.Store, o.StoreDeadline, o.Token = store, p.store.Deadline.Std(), stile.NewSecret(sidecar.NewToken())
 	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	s := sidecar.New(o)
-	// What ends this command's context, such as an interrupt, must not end what the child still uses.
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan struct{})
-	close(served)
+	stop, err := startServing(ctx, s, plan)
 	g.end = func() {
 		stop()
-		<-served
 		s.Close()
 		closeStore()
+		_ = os.RemoveAll(folder)
 	}
-	name := cmp.Or(c.Name, "crossing")
-	c.Name = name
-	plan, folder, err := planFor(c)
 	if err != nil {
 		return g, err
 	}
-	end := g.end
-	g.end = func() { end(); _ = os.RemoveAll(folder) }
+	p.tell(&g, c, s.Report().Serves[0], plan, o.Token)
+	return g, nil
+}
+
+// startServing returns once the credential is there.
+func startServing(ctx context.Context, s *sidecar.Sidecar, plan sidecar.Plan) (stop func(), err error) {
+	stop = func() {}
 	if err := s.Apply(ctx, plan); err != nil {
-		return g, err
+		return stop, err
 	}
 	waiting, cancel := patientlyEnding(ctx)
 	defer cancel()
-	if _, err := s.Keeper(name).Credential(waiting); err != nil {
-		return g, err
+	for name := range plan.Crossings {
+		if _, err := s.Keeper(name).Credential(waiting); err != nil {
+			return stop, err
+		}
 	}
-	served = make(chan struct{})
+	// What ends this command's context, such as an interrupt, must not end what the child still uses.
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = s.Run(running) // what it could not do, it has logged
 	}()
-	if err := s.FilesWritten(ctx); err != nil {
-		return g, err
-	}
-	one := s.Report().Serves[0]
-	region := ""
+	return func() { end(); <-served }, s.FilesWritten(ctx)
+}
+
+// tell says by which variables the command finds its credential.
+func (p *program) tell(g *given, c config.Crossing, at sidecar.Served, plan sidecar.Plan, token stile.Secret) {
+	g.shadows = sidecar.Shadowing(at.Kind)
 	if c.To.AWS != nil {
-		region = p.region(c.To.AWS.Region)
-	}
-	g.vars = sidecar.Variables(one.Kind, one.Addresses[0], name, sidecar.Bearer{Value: o.Token}, region)
-	g.shadows = sidecar.Shadowing(one.Kind)
-	if c.To.GCP != nil {
-		// gcloud prefers an account that somebody signed in with to the metadata server; this it prefers to both.
-		g.vars = append(g.vars, outlet.Variable{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: plan.Serve.Files[0].Token.Path})
-		g.vars = append(g.vars, quotaVariables(c)...)
-		p.warnOfDefaultCredentials()
-	} else {
+		g.vars = sidecar.Variables(at.Kind, at.Addresses[0], c.Name, sidecar.Bearer{Value: token}, p.region(c.To.AWS.Region))
 		g.vars = append(g.vars, p.hideDefaultProfile()...)
+		return
 	}
-	return g, nil
+	g.vars = sidecar.Variables(at.Kind, at.Addresses[0], c.Name, sidecar.Bearer{}, "")
+	// gcloud prefers an account that somebody signed in with to the metadata server; this it prefers to both.
+	g.vars = append(g.vars, outlet.Variable{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: plan.Serve.Files[0].Token.Path})
+	g.vars = append(g.vars, quotaVariables(c)...)
+	p.warnOfDefaultCredentials()
 }
 
 // planFor serves one crossing on a free port, and for gcloud in a file.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,15 @@ func fault(kind string, args ...string) (http.Handler, error) {
 	case "file":
 		body, err := os.ReadFile(arg)
 		return answers(http.StatusOK, string(body)), err
+	case "short": // what IAM Credentials gives ends soon
+		d, err := time.ParseDuration(arg)
+		return realFault(func(rw http.ResponseWriter, r *http.Request, real http.Handler) {
+			answer := httptest.NewRecorder()
+			real.ServeHTTP(answer, r)
+			rw.Header().Set("Content-Type", "application/json")
+			rw.WriteHeader(answer.Code)
+			_, _ = rw.Write(expireTime.ReplaceAll(answer.Body.Bytes(), []byte(time.Now().Add(d).UTC().Format(`"expireTime":"`+time.RFC3339+`"`))))
+		}), err
 	case "none":
 		return realFault(func(rw http.ResponseWriter, r *http.Request, real http.Handler) { real.ServeHTTP(rw, r) }), nil
 	case "delay":
@@ -49,6 +59,8 @@ func fault(kind string, args ...string) (http.Handler, error) {
 	}
 	return nil, errors.New("no such fault")
 }
+
+var expireTime = regexp.MustCompile(`"expireTime": ?"[^"]*"`)
 
 // faultKinds are the faults that need no argument.
 var faultKinds = map[string]http.Handler{

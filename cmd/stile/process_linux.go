@@ -32,7 +32,7 @@ func processEnd(ctx context.Context, pid int) (context.Context, error) {
 		defer func() { _ = unix.Close(fd) }()
 		const often = 1000 // ms
 		for ctx.Err() == nil {
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, often)
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, often) //nolint:gosec // a descriptor is an int
 			if n > 0 {
 				end()
 				return

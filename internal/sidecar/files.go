@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/stile-project/stile/config"
@@ -41,7 +42,7 @@ func (s *Sidecar) filesOf(p config.Serve, next map[string]*held) (*files, error)
 	if len(kept) == 0 {
 		return nil, nil
 	}
-	if old != nil && reflect.DeepEqual(old.config, f.config) && reflect.DeepEqual(old.keepers, f.keepers) {
+	if old != nil && reflect.DeepEqual(old.config, f.config) && slices.Equal(old.keepers, f.keepers) {
 		return old, nil
 	}
 	log := s.o.Log

@@ -61,10 +61,9 @@ type Plan struct {
 
 // A Sidecar serves a [Plan].
 type Sidecar struct {
-	o       Options
-	memory  *keep.Memory
-	server  *serve.Server
-	started time.Time
+	o      Options
+	memory *keep.Memory
+	server *serve.Server
 
 	applying sync.Mutex
 
