@@ -18,8 +18,8 @@ import (
 const (
 	sizeLimit  = 1 << 20  // bytes of a file
 	ownLimit   = 16 << 20 // bytes of a stile.yaml that the user chose: some fifty thousand crossings
-	textLimit  = 2048    // bytes of one value: no setting may be longer
-	depthLimit = 32      // mappings and lists inside one another
+	textLimit  = 2048     // bytes of one value: no setting may be longer
+	depthLimit = 32       // mappings and lists inside one another
 )
 
 type kind int
