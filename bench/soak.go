@@ -34,6 +34,7 @@ type soak struct {
 	answers      int
 	failed, dead int // while there was a credential
 	none         int // failed, and there was none
+	calm         int // of these, while no outage was on
 	longest      float64
 	said         []string // of what must not be, the first few
 }
@@ -220,6 +221,7 @@ func (s *soak) judge(on spot, asked, answered time.Time, body []byte, err error)
 		dead = err != nil
 	}
 	wrong := dead || err != nil && s.storm.could(on.kind != "gce", asked, answered)
+	out := s.storm.isDown()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers++
@@ -231,6 +233,9 @@ func (s *soak) judge(on spot, asked, answered time.Time, body []byte, err error)
 		s.failed++
 	case err != nil:
 		s.none++
+		if !out {
+			s.calm++
+		}
 	}
 	if wrong && len(s.said) < 5 {
 		s.said = append(s.said, on.name+": "+err.Error())
@@ -270,7 +275,7 @@ func (s *soak) report() report {
 	granted := len(s.storm.byToken)
 	r := report{rows: []row{
 		{what: "answers, of which failed or dead while there was a credential", ours: fmt.Sprintf("%s, %d failed, %d dead", grouped(s.answers), s.failed, s.dead), budget: "0 and 0", met: judge(s.failed+s.dead == 0)},
-		{what: "answers that failed when there was no credential", ours: grouped(s.none)},
+		{what: "answers that failed when there was no credential, of which while no outage was on", ours: fmt.Sprintf("%s, %s", grouped(s.none), grouped(s.calm))},
 		{what: "longest answer", ours: span(s.longest)},
 		{what: "credentials exchanged", ours: grouped(granted)},
 		{what: "requests for these, of which failed by chance and in outages", ours: fmt.Sprintf("%s, %s and %s, %d outages", grouped(s.storm.asked), grouped(s.storm.struck), grouped(s.storm.out), s.storm.outages)},

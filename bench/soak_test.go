@@ -67,6 +67,9 @@ func TestJudge(t *testing.T) {
 	} {
 		s := soaked(began.Add(time.Minute))
 		s.judge(spot{kind: c.kind}, began.Add(c.asked), began.Add(c.answered), nil, broken)
+		if s.calm != s.none {
+			t.Errorf("%s: %d of %d failed while no outage was on, and none was", name, s.calm, s.none)
+		}
 		if s.answers != 1 || s.failed != c.failed || s.none != c.none || s.dead != 0 {
 			t.Errorf("%s: got %d failed and %d with none, want %d and %d", name, s.failed, s.none, c.failed, c.none)
 		}
@@ -136,7 +139,7 @@ func TestStorm(t *testing.T) {
 func TestStrike(t *testing.T) {
 	t.Parallel()
 	run := func() string {
-		s := &storm{share: soakShare, random: rand.New(rand.NewPCG(1, 0))} //nolint:gosec // chance that can be had again
+		s := &storm{share: soakShare, random: rand.New(rand.NewPCG(1, 0))}
 		for range 10_000 {
 			s.strike()
 		}

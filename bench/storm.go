@@ -152,6 +152,13 @@ func (s *storm) turn(down bool) {
 	}
 }
 
+// isDown reports whether an outage is on.
+func (s *storm) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}
+
 // until is how long it is until the next outage: from a half to one and a half times so long.
 func (s *storm) until(about time.Duration) time.Duration {
 	s.mu.Lock()
