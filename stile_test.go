@@ -188,7 +188,7 @@ func TestUnkeyedCrossingsOfTwoProcesses(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestUnkeyedCrossingsOfTwoProcesses$") //nolint:gosec // this test itself
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestUnkeyedCrossingsOfTwoProcesses$")
 		cmd.Env = append(os.Environ(), printsKey+"=1")
 		out, err := cmd.Output()
 		if err != nil {
