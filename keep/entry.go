@@ -208,7 +208,7 @@ func (e *entry) land(f *flight, r Record, err error) {
 		e.failure = failure{}
 		next = f.held.refreshIn(random)
 	} else {
-		e.failure = e.failure.after(err, now, random)
+		e.failure = e.failure.after(err, now, e.current.Load().left(now), random)
 		next = e.failure.wait
 		e.note() // a failure is not the end of interest
 	}

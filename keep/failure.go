@@ -17,6 +17,7 @@ const (
 	firstBackoff   = time.Second // after a failure: doubled for each in a row
 	longestBackoff = time.Minute
 	longestWait    = 5 * time.Minute // the most that a cloud's Retry-After is believed
+	longestWithout = 5 * time.Second // the longest backoff with no credential at hand
 	// attempts is how often one exchange is tried for those who wait for it; in the background there is time between.
 	attempts = 4
 	// patience is how long a wait between two of these may be.
@@ -67,11 +68,16 @@ type failure struct {
 
 func (f failure) answers(now moment) bool { return f.err != nil && !f.until.passed(now) }
 
-// after is the failure that err makes of those before it.
-func (f failure) after(err error, now moment, random float64) failure {
+// after is the failure that err makes of those before it, with a credential at hand that lives for left. The less is left,
+// the sooner another try.
+func (f failure) after(err error, now moment, left time.Duration, random float64) failure {
 	wait := refusalKept
 	if !lasting(err) {
-		wait = max(backoff(firstBackoff, f.row, random), retryAfter(err))
+		most := max(left/4, firstBackoff)
+		if left <= 0 {
+			most = longestWithout
+		}
+		wait = max(min(backoff(firstBackoff, f.row, random), most), retryAfter(err))
 	}
 	return failure{err: err, at: now.wall, wait: wait, until: now.in(wait), row: f.row + 1}
 }

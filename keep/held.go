@@ -59,6 +59,15 @@ func hold(r Record, d demands, now moment) *held {
 }
 
 func (h *held) fresh(now moment) bool { return h != nil && !h.floor.passed(now) }
+
+// left is how long h lives; of none, no time.
+func (h *held) left(now moment) time.Duration {
+	if h == nil {
+		return 0
+	}
+	return min(time.Duration(h.end.wall-now.wall.UnixNano()), time.Duration(h.end.elapsed)-now.elapsed)
+}
+
 func (h *held) alive(now moment) bool { return h != nil && !h.end.passed(now) }
 
 // newer reports whether h lives longer than other.

@@ -824,3 +824,62 @@ func TestKeeperStartsNothingForAReadNowAndThen(t *testing.T) {
 		}
 	})
 }
+
+// TestKeeperComesBackSoonAfterAnOutage: credentials of a minute, and an outage that outlives each of them by a little.
+func TestKeeperComesBackSoonAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		target := &issuer{life: time.Minute}
+		keeper := kept(t, target)
+		for range 20 {
+			token(t, keeper)
+			target.failWith(outage)
+			time.Sleep(70 * time.Second)
+			for range 3 {
+				if _, err := keeper.Credential(t.Context()); err == nil {
+					t.Fatal("got a credential in an outage that outlived it")
+				}
+				time.Sleep(5 * time.Second)
+			}
+			target.mend()
+			ended := time.Now()
+			for {
+				if _, err := keeper.Credential(t.Context()); err == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if took := time.Since(ended); took > 5*time.Second {
+				t.Errorf("it took %s after the outage", took)
+			}
+		}
+	})
+}
+
+// TestKeeperTriesMoreOftenWithLessLeft: half of all exchanges fail, and a reader of short-lived credentials hardly sees it.
+func TestKeeperTriesMoreOftenWithLessLeft(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		target := &issuer{life: time.Minute}
+		keeper := kept(t, target)
+		token(t, keeper)
+		failed := 0
+		for n := range 3600 {
+			if n%2 == 0 {
+				target.failWith(outage)
+			} else {
+				target.mend()
+			}
+			if n%60 < 20 { // every minute an outage of 20 s
+				target.failWith(outage)
+			}
+			if _, err := keeper.Credential(t.Context()); err != nil {
+				failed++
+			}
+			time.Sleep(time.Second)
+		}
+		if failed > 0 {
+			t.Errorf("%d of 3600 reads failed", failed)
+		}
+	})
+}

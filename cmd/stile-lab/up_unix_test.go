@@ -38,7 +38,8 @@ func TestUp(t *testing.T) {
 		"stile credential-process images":                               `"AccessKeyId":"ASIA`,
 		"stile whoami":                                                  "resizer@demo-proj.iam.gserviceaccount.com",
 		"stile config check":                                            "good: 3 crossings",
-		"stile exec images -- env":                                      "AWS_SESSION_TOKEN=",
+		"stile exec images -- env":                                      "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:",
+		"stile exec --static images -- env":                             "AWS_SESSION_TOKEN=",
 	} {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", ". ./lab.env && "+command)
 		cmd.Dir = folder

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stile-project/stile/serve"
 )
 
 // logger writes what a command that keeps running has to say: lines for people, or JSON.
@@ -112,7 +114,7 @@ func (p *program) openAudit(o *serving, log *slog.Logger) (*auditLog, error) {
 		if err := a.open(); err != nil {
 			return nil, misuse("open the audit log", "%w", err)
 		}
-		a.handler = slog.NewJSONHandler(a, nil)
+		a.handler = serve.JSON(a)
 	}
 	return a, nil
 }
@@ -128,7 +130,7 @@ func (a *auditLog) open() error {
 	a.file = file
 	a.mu.Unlock()
 	if old != nil {
-		_ = old.Close() // each line is written by itself
+		_ = old.Close() // nobody writes to it: that takes the lock
 	}
 	return nil
 }

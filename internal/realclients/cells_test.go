@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,9 +64,9 @@ func (w *world) asWorkload(t *testing.T, s shell, args ...string) string {
 }
 
 func googleSources() []source {
-	own := func(name string, credentialSource func(t *testing.T, w *world) map[string]any) source {
+	own := func(name string, credentialSource func(t *testing.T, w *world, s shell) map[string]any) source {
 		return source{name: name, bucket: stage.Direct, object: stage.OrdersName, caller: proofCaller, own: true, vars: func(t *testing.T, w *world, s shell) map[string]string {
-			file := s.write(t, "credential.json", externalAccount(t, credentialSource(t, w)))
+			file := s.write(t, "credential.json", externalAccount(t, credentialSource(t, w, s)))
 			return map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": file, "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": file,
 				"GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES": "1"}
 		}}
@@ -75,15 +74,13 @@ func googleSources() []source {
 	return []source{
 		{name: "metadata", bucket: stage.Warehouse, object: stage.OrdersName, caller: stage.Reader,
 			vars: func(_ *testing.T, w *world, _ shell) map[string]string { return w.found["warehouse"] }},
-		own("executable", func(t *testing.T, w *world) map[string]any {
-			cat, err := exec.LookPath("cat") // it prints what stile keeps in the form of an executable's answer
-			must(t, err)
-			return map[string]any{"executable": map[string]any{"command": cat + " " + w.path("for-google.json"), "timeout_millis": 30000}}
+		own("executable", func(t *testing.T, w *world, s shell) map[string]any {
+			return map[string]any{"executable": map[string]any{"command": w.asWorkload(t, s, "token", "for-google", "--executable", "--no-cache"), "timeout_millis": 30000}}
 		}),
-		own("file", func(_ *testing.T, w *world) map[string]any {
+		own("file", func(_ *testing.T, w *world, _ shell) map[string]any {
 			return map[string]any{"file": w.path("for-google"), "format": map[string]string{"type": "text"}}
 		}),
-		own("URL", func(_ *testing.T, w *world) map[string]any {
+		own("URL", func(_ *testing.T, w *world, _ shell) map[string]any {
 			return map[string]any{"url": "http://" + w.found["warehouse"]["GCE_METADATA_HOST"] + "/computeMetadata/v1/instance/service-accounts/default/identity?format=full&audience=" + proofAudience,
 				"headers": map[string]string{"Metadata-Flavor": "Google"}, "format": map[string]string{"type": "text"}}
 		}),

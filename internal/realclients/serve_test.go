@@ -45,7 +45,6 @@ serve:
   files:
     - { crossing: for-aws, token: { path: FOLDER/for-aws } }
     - { crossing: for-google, token: { path: FOLDER/for-google } }
-    - { crossing: for-google, token: { path: FOLDER/for-google.json, form: executable } }
 `
 
 // serve starts stile serve, waits until everything can be had, and asks how programs find it.
