@@ -17,6 +17,7 @@ import (
 	"github.com/stile-project/stile/internal/assemble"
 	"github.com/stile-project/stile/keep"
 	"github.com/stile-project/stile/serve/ecs"
+	"github.com/stile-project/stile/serve/imds"
 	"github.com/stile-project/stile/serve/offer"
 	togcp "github.com/stile-project/stile/to/gcp"
 )
@@ -91,7 +92,7 @@ func (s *Sidecar) holdOn(old *held, c config.Crossing, source stile.Source, targ
 func termsOf(c config.Crossing) keep.Terms {
 	terms := keep.Terms{Name: c.Name}
 	if c.To.AWS != nil {
-		terms.Floor = ecs.Floor // that of package imds is the same
+		terms.Floor = max(ecs.Floor, imds.Floor)
 	}
 	return terms
 }

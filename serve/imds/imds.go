@@ -37,7 +37,7 @@ import (
 // botocore asks again on every call of a program; from some 12 to 20, at random, it takes it that the service is failing,
 // says so, and counts on the session for as long again. What has less, because the session is short or nothing newer can
 // be had, is handed out for as long as it is valid.
-const Floor = 15 * time.Minute
+const Floor = 20 * time.Minute
 
 // Options are what may be set.
 type Options struct {
