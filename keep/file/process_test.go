@@ -291,8 +291,9 @@ func TestFullDiskLeavesTheOldRecord(t *testing.T) {
 
 func TestReadOnlyFolder(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root may write anywhere")
+	if os.Geteuid() == 0 { // who may write anywhere
+		asNobody(t)
+		return
 	}
 	p := newPlace(t)
 	s := p.open(t)
@@ -308,4 +309,27 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Errorf("leasing: got %v, %v", l, err)
 	}
 	wantLoads(t, s, "old")
+}
+
+// asNobody runs the test that calls it as a user without rights, from a copy of the program that this one may read.
+func asNobody(t *testing.T) {
+	t.Helper()
+	const uid = 65534
+	dir, err := os.MkdirTemp("", "stile-nobody-") //nolint:usetesting // t.TempDir lies in a folder that is its owner's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	self, err := os.ReadFile(os.Args[0])
+	program, temp := filepath.Join(dir, "program"), filepath.Join(dir, "temp")
+	err = errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(program, self, 0o755), os.Mkdir(temp, 0o700), os.Chown(temp, uid, uid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.v", "-test.run=^"+t.Name()+"$")
+	cmd.Dir, cmd.Env = "/", []string{"TMPDIR=" + temp, "HOME=" + temp}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
