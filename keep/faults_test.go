@@ -104,12 +104,12 @@ func TestFaults(t *testing.T) {
 		const processes, crossings, readers = 3, 12, 40
 		d := &dice{r: rand.New(rand.NewPCG(*seed, 0))}
 		store := newShelf()
-		store.before = func(ctx context.Context, what string) error {
+		store.meets(func(ctx context.Context, what string) error {
 			if what == "release" && d.float() < 0.05 {
 				return errors.New("died holding the lease")
 			}
 			return troubled{dice: d, percent: 10}.trouble(ctx)
-		}
+		})
 		// The wall clock is set again and again, to the truth or ahead of it. Behind, it would be wrong about what is
 		// dead, and nobody could know.
 		var ahead atomic.Int64

@@ -37,11 +37,50 @@ func newShelf() *shelf {
 func (s *shelf) begin(ctx context.Context, what string) error {
 	s.mu.Lock()
 	s.calls[what]++
+	before := s.before
 	s.mu.Unlock()
-	if s.before != nil {
-		return s.before(ctx, what)
+	if before != nil {
+		return before(ctx, what)
 	}
 	return nil
+}
+
+// meets has every call go through before; nil: all go well.
+func (s *shelf) meets(before func(ctx context.Context, what string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
+}
+
+// holds is how many records and leases there are.
+func (s *shelf) holds() (records, leases int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.records), len(s.leases)
+}
+
+func (s *shelf) put(key stile.Key, r keep.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records[key] = r
+}
+
+// A logbook is read while it is written.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (s *shelf) Key(ctx context.Context, c stile.Crossing) (stile.Key, error) {
@@ -250,7 +289,7 @@ func TestStoreLeaseLastsAsLongAsTheExchange(t *testing.T) {
 		if n := f.made.Load(); n != 1 {
 			t.Errorf("%d exchanges, want 1: it takes four terms of the lease", n)
 		}
-		if n := len(f.shelf.leases); n != 0 {
+		if _, n := f.shelf.holds(); n != 0 {
 			t.Errorf("%d leases are left", n)
 		}
 	})
@@ -298,14 +337,14 @@ func TestStoreOutOfOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log logbook
 				f := newFleet(t, 1, time.Second, keep.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-				f.shelf.before = func(ctx context.Context, what string) error {
+				f.shelf.meets(func(ctx context.Context, what string) error {
 					if what == "key" {
 						return nil
 					}
 					return c.before(ctx, what)
-				}
+				})
 				if took := f.all(t); took != time.Second+c.costs {
 					t.Errorf("took %s, want the exchange's second and %s", took, c.costs)
 				}
@@ -325,12 +364,12 @@ func TestStoreOutOfOrder(t *testing.T) {
 				if n := strings.Count(log.String(), "going on without it"); n != 1 {
 					t.Errorf("said %d times that the store is out of order", n)
 				}
-				f.shelf.before = nil
+				f.shelf.meets(nil)
 				time.Sleep(2 * time.Hour)
 				token(t, f.keepers[0])
 				time.Sleep(time.Minute)
-				if !strings.Contains(log.String(), "the store works again") || len(f.shelf.records) != 1 {
-					t.Errorf("the store works again, with %d records, and nobody says so:\n%s", len(f.shelf.records), log.String())
+				if n, _ := f.shelf.holds(); !strings.Contains(log.String(), "the store works again") || n != 1 {
+					t.Errorf("the store works again, with %d records, and nobody says so:\n%s", n, log.String())
 				}
 			})
 		})
@@ -360,16 +399,17 @@ func TestStoreLateLeaseIsGivenBack(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		f := newFleet(t, 1, time.Second)
-		f.shelf.before = func(_ context.Context, what string) error {
+		f.shelf.meets(func(_ context.Context, what string) error {
 			if what == "lease" {
 				time.Sleep(5 * time.Second)
 			}
 			return nil
-		}
+		})
 		f.all(t)
 		time.Sleep(10 * time.Second)
-		if n := f.shelf.count("release"); n != 1 || len(f.shelf.leases) != 0 {
-			t.Errorf("released %d times, %d leases are left", n, len(f.shelf.leases))
+		n := f.shelf.count("release")
+		if _, leases := f.shelf.holds(); n != 1 || leases != 0 {
+			t.Errorf("released %d times, %d leases are left", n, leases)
 		}
 	})
 }
@@ -398,8 +438,8 @@ func TestStoreWhatIsOfNoUse(t *testing.T) {
 					t.Fatal(err)
 				}
 				expires := time.Now().Add(c.left)
-				f.shelf.records[key] = keep.Record{Obtained: expires.Add(-c.whole),
-					Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: expires}}
+				f.shelf.put(key, keep.Record{Obtained: expires.Add(-c.whole),
+					Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: expires}})
 				if got := token(t, f.keepers[0]); (got == "kept") != c.used {
 					t.Errorf("got %q", got)
 				}
@@ -445,12 +485,12 @@ func TestStoreCloseWaitsForTheSave(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
 		made, shelf := new(atomic.Int64), newShelf()
-		shelf.before = func(ctx context.Context, what string) error {
+		shelf.meets(func(ctx context.Context, what string) error {
 			if what == "save" {
 				return sleep(ctx, 500*time.Millisecond)
 			}
 			return nil
-		}
+		})
 		keeper := keep.New(stile.Cross(someone("one"), something{"a", time.Hour, made}), keep.WithStore(shelf, 0))
 		before := time.Now()
 		if _, err := keeper.Credential(t.Context()); err != nil {
@@ -460,8 +500,8 @@ func TestStoreCloseWaitsForTheSave(t *testing.T) {
 			t.Errorf("the caller waited %s for the save", waited)
 		}
 		keeper.Close()
-		if len(shelf.records) != 1 || len(shelf.leases) != 0 {
-			t.Errorf("%d records and %d leases after Close", len(shelf.records), len(shelf.leases))
+		if records, leases := shelf.holds(); records != 1 || leases != 0 {
+			t.Errorf("%d records and %d leases after Close", records, leases)
 		}
 	})
 }
@@ -475,15 +515,13 @@ func TestStoreLooksAgainUnderTheLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.shelf.before = func(_ context.Context, what string) error {
+		f.shelf.meets(func(_ context.Context, what string) error {
 			if what == "lease" {
-				f.shelf.mu.Lock()
-				defer f.shelf.mu.Unlock()
-				f.shelf.records[key] = keep.Record{Obtained: time.Now(),
-					Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: time.Now().Add(time.Hour)}}
+				f.shelf.put(key, keep.Record{Obtained: time.Now(),
+					Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: time.Now().Add(time.Hour)}})
 			}
 			return nil
-		}
+		})
 		if got := token(t, f.keepers[0]); got != "kept" || f.made.Load() != 0 {
 			t.Errorf("got %q after %d exchanges", got, f.made.Load())
 		}
