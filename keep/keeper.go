@@ -6,7 +6,8 @@
 // A credential is refreshed in the background, at a random moment of the last quarter of its life before the floor.
 // Until then and while that runs, reads return what is held; they take no lock and allocate nothing. If refreshing
 // fails, what is held is handed out until its true expiry and no longer. Refusals are remembered for 10 seconds;
-// throttling and outages are asked again with growing pauses of at most a minute, or what the cloud says.
+// throttling and outages are asked again with growing pauses, or after what the cloud says: of at most a minute, a quarter
+// of the life that is left, and 5 seconds once there is none.
 package keep
 
 import (

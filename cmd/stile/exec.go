@@ -117,7 +117,7 @@ func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (given, e
 		return g, err
 	}
 	o := p.sidecarOptions(log)
-	o.Store, o.StoreDeadline, o.Token = store, p.store.Deadline.Std(), stile.NewSecret(sidecar.NewToken())
+	o.Store, o.StoreDeadline, o.Token = store, storeDeadline(p.store), stile.NewSecret(sidecar.NewToken())
 	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	s := sidecar.New(o)
 	stop, err := startServing(ctx, s, plan)

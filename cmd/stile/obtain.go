@@ -15,11 +15,8 @@ import (
 	"github.com/stile-project/stile/keep"
 	"github.com/stile-project/stile/keep/file"
 	"github.com/stile-project/stile/keep/file/keyring"
+	"github.com/stile-project/stile/serve/ecs"
 )
-
-// sessionFloor is the least remaining life of an AWS session that is handed out: below it, botocore and the SDKs like it
-// ask again. Source: botocore, credentials.py, RefreshableCredentials, _DEFAULT_ADVISORY_REFRESH_TIMEOUT.
-const sessionFloor = 15 * time.Minute
 
 // lastWords is how long an exchange may take to say what it was at when the time was up. The keeper itself gives it half
 // of that.
@@ -70,7 +67,7 @@ func storeDeadline(s config.Store) time.Duration {
 func termsOf(c config.Crossing) keep.Terms {
 	terms := keep.Terms{Name: c.Name}
 	if c.To.AWS != nil {
-		terms.Floor = sessionFloor
+		terms.Floor = ecs.Floor // what botocore and the SDKs like it want of a process is what they want of an endpoint
 	}
 	return terms
 }
