@@ -93,7 +93,7 @@ func TestDemoOfABrokenWorld(t *testing.T) {
 		"Cloud Storage lies":        {fault(lab.Fault{Host: "storage.googleapis.com", Status: http.StatusOK, Body: "other"}), "✗ failed: the object holds 5 bytes"},
 		"the function is away":      {fault(lab.Fault{Host: "europe-west1-demo-proj.cloudfunctions.net", Status: http.StatusNotFound}), "✗ failed: the function answered 404"},
 		"AWS STS is down":           {fault(lab.Fault{Host: "sts.eu-west-1.amazonaws.com", Status: http.StatusBadGateway}), "✗ failed: assume the role by web identity: AWS STS answered 502"},
-		"S3 forbids":                {fault(lab.Fault{Host: "images.s3.eu-west-1.amazonaws.com", Status: http.StatusForbidden}), "✗ failed: operation error S3"},
+		"S3 forbids":                {fault(lab.Fault{Host: "images.s3.eu-west-1.amazonaws.com", Status: http.StatusForbidden}), "✗ failed: S3 answered 403"},
 		"the wrong account may act": {bindUnbound, "✗ not as it should be: it was let through"},
 	}
 	for name, c := range cases {
