@@ -25,6 +25,7 @@ type conn struct {
 	spoke atomic.Bool
 	place *list.Element // among the silent; guarded by l.conns
 	done  sync.Once
+	write atomic.Int64 // the deadline for writing, in nanoseconds since 1970; 0: none
 
 	asked sync.Once
 	who   peer
@@ -40,6 +41,21 @@ func (c *conn) Read(b []byte) (int, error) {
 		c.l.conns.Unlock()
 	}
 	return n, err
+}
+
+// SetWriteDeadline leaves a deadline be that is nearly the same: net/http sets a new one for each request, and setting one
+// takes a timer's change.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.write.Store(0)
+		return c.Conn.SetWriteDeadline(t)
+	}
+	next := t.UnixNano()
+	if later := next - c.write.Load(); later >= 0 && later < int64(c.l.http.WriteTimeout/64) {
+		return nil
+	}
+	c.write.Store(next)
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // Close gives the place up.

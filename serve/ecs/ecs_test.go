@@ -252,6 +252,46 @@ func TestNewMisused(t *testing.T) {
 	}
 }
 
+// TestTokenFileIsLookedAt: the token that was right a moment ago is taken without a look at the file, and no other is.
+func TestTokenFileIsLookedAt(t *testing.T) {
+	t.Parallel()
+	at, path := now, filepath.Join(t.TempDir(), "token")
+	h, err := ecs.New(world(), ecs.Options{TokenFile: path, Clock: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		after time.Duration // since the last step; may be less than nothing, where the clock was set
+		file  string        // empty: as it was
+		token string
+		want  int
+	}{
+		{0, "token-1", "token-1", 200},
+		{0, "token-2", "token-1", 200},
+		{99 * time.Millisecond, "", "token-1", 200},
+		{time.Millisecond, "", "token-1", 401},
+		{0, "token-3", "token-3", 200},
+		{0, "", "token-1", 401},
+		{0, "token-4", "token-5", 401},
+		{0, "", "token-3", 401},
+		{0, "", "token-4", 200},
+		{0, "token-5", "token-4", 200},
+		{-time.Hour, "", "token-4", 401},
+		{0, "", "", 401},
+	} {
+		at = at.Add(step.after)
+		if step.file != "" {
+			if err := os.WriteFile(path, []byte(step.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w, _, err := ask(h, "GET", "/v1/credentials/good", http.Header{"Authorization": {step.token}})
+		if err != nil || w.status != step.want {
+			t.Errorf("step %d: got %d, %v; want %d", i, w.status, err, step.want)
+		}
+	}
+}
+
 func TestUnknownIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for arn, want := range map[string]string{

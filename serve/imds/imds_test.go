@@ -340,6 +340,17 @@ func TestTokens(t *testing.T) {
 		try(what, v2, header, 401)
 		try(what, v1, header, 401)
 	}
+	var more []http.Header
+	for range 300 { // more than are remembered as checked
+		more = append(more, newToken(t, v2))
+	}
+	for range 2 {
+		for _, header := range more {
+			if w, _, err := ask(v2, "GET", "/", header); err != nil || w.status != 200 {
+				t.Fatalf("one of many tokens: got %d, %v", w.status, err)
+			}
+		}
+	}
 	at = now.Add(time.Minute - 1)
 	try("about to expire", v2, good, 200)
 	at = now.Add(time.Minute)
