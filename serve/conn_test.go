@@ -26,7 +26,9 @@ func TestWriteDeadline(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	c := &conn{Conn: r, l: &listener{http: &http.Server{WriteTimeout: 64 * time.Second}}}
-	at := func(seconds float64) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(seconds * float64(time.Second))) }
+	at := func(seconds float64) time.Time {
+		return time.Unix(1_000_000, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
 	for _, deadline := range []time.Time{
 		at(64), at(64), at(64.9), at(65), // each a request's; the last is a second later than what was set
 		at(60), at(60.5), // the clock was set back, or the connection is being closed
