@@ -106,13 +106,7 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	notify := notifier(p.env("NOTIFY_SOCKET"))
 	options := p.sidecarOptions(log)
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
-	standing, lean := p.standing(log, notify), sync.OnceFunc(debug.FreeOSMemory)
-	options.Standing = func(unready, all int) {
-		standing(unready, all)
-		if unready == 0 {
-			lean() // of what the first exchanges took, most is never needed again
-		}
-	}
+	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
 	defer s.Close()
 	p.thrift(watched)
@@ -134,6 +128,12 @@ func (p *program) thrift(w *watched) {
 	default:
 		debug.SetGCPercent(400)
 	}
+}
+
+// shed gives back what starting and exchanging took, and serving does not need.
+func shed() {
+	debug.FreeOSMemory()
+	shedProgram()
 }
 
 // sidecarOptions are those that serve and exec share.
@@ -171,8 +171,8 @@ func (p *program) standing(log *slog.Logger, notify *notification) func(unready,
 		switch {
 		case unready == 0:
 			log.Info("ready: " + count(all, "crossing"))
-			debug.FreeOSMemory() // exchanging takes more than what comes of it
 			notify.send("READY=1", status)
+			shed() // exchanging takes more than what comes of it
 		case was:
 			log.Error(count(unready, "crossing") + " of " + fmt.Sprint(all) + " no longer ready")
 			notify.send(status)
@@ -266,7 +266,7 @@ func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w 
 	}
 	*w = *next
 	p.thrift(w)
-	debug.FreeOSMemory()
+	shed()
 	log.Info("configuration taken over")
 }
 
