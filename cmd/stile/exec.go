@@ -8,13 +8,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +36,8 @@ func (p *program) execCommand() *cobra.Command {
 		Short: "Run a command that always finds a fresh credential",
 		Long: `Run a command that always finds a fresh credential, for as long as it runs: an endpoint of its own on this machine, which
 the clouds' SDKs and command lines know how to ask, and no key in its environment. Variables that would win over that are
-removed, and stile says which. The command starts once the credential is there. Signals reach it, and its exit code is stile's.
+removed, and stile says which. The command starts once the credential is there. Signals reach it, and stile ends as it does: by
+its exit code, or by the signal that ended it. As with env, 127 is a command that is not there, and 126 one that cannot be run.
 
 With --static the credential itself is in the environment, for programs that know nothing else. It does not refresh.`,
 		Example: `  stile exec images -- aws s3 ls s3://my-bucket
@@ -49,7 +54,7 @@ With --static the credential itself is in the environment, for programs that kno
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			s.take(cmd, args[:dash])
-			return p.exec(cmd.Context(), &s, static, args[dash:])
+			return endAlike(p.exec(cmd.Context(), &s, static, args[dash:]))
 		},
 	}
 	p.bothFlags(cmd, &s)
@@ -60,20 +65,29 @@ With --static the credential itself is in the environment, for programs that kno
 func (p *program) exec(ctx context.Context, s *settings, static bool, argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
-		return misuse("find the command", "%w", err)
+		return p.unstarted("find the command", err)
 	}
+	signals := make(chan os.Signal, 16)
+	listen(signals, endings)
+	defer signal.Stop(signals)
 	bounded, cancel := p.within(ctx)
 	defer cancel()
-	given, err := p.give(bounded, s, static)
-	if err != nil {
+	has := given{end: func() {}}
+	defer func() { has.end() }()
+	if err := unlessEnded(bounded, signals, func(ctx context.Context) error {
+		g, err := p.give(ctx, s, static)
+		if err == nil {
+			has = g
+		}
+		return err
+	}); err != nil {
 		return err
 	}
-	defer given.end()
 	child := exec.Command(path, argv[1:]...) //nolint:gosec,noctx // running what the user named is the point, and it outlives no deadline
 	child.Args[0] = argv[0]
 	child.Stdin, child.Stdout, child.Stderr = p.stdin, p.stdout, p.stderr
-	child.Env = p.childEnvironment(given)
-	return runToEnd(child)
+	child.Env = p.childEnvironment(has)
+	return p.runToEnd(child, signals)
 }
 
 // given is what a command finds its credential by.
@@ -258,13 +272,18 @@ func (p *program) childEnvironment(g given) []string {
 
 // runToEnd waits for the child, which gets the signals that stile gets. What a person types at the terminal reaches the
 // child by itself: stile only must not die first.
-func runToEnd(child *exec.Cmd) error {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedOn...)
-	defer signal.Stop(signals)
+func (p *program) runToEnd(child *exec.Cmd, signals chan os.Signal) error {
+	// The child's parent is this thread, to a kernel that tells it of its parent's death.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tie(child)
+	listen(signals, passedOn)
 	if err := child.Start(); err != nil {
-		return misuse("start the command", "%w", err)
+		return p.unstarted("start the command", err)
 	}
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { followStops(child.Process) })
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
 	for {
@@ -274,9 +293,81 @@ func runToEnd(child *exec.Cmd) error {
 		case err := <-ended:
 			var status *exec.ExitError
 			if errors.As(err, &status) {
-				return exit(exitStatus(status))
+				return endOf(status)
 			}
 			return err
 		}
 	}
+}
+
+// unstarted tells of a command that did not start, by the exit codes of env, nice, nohup and time. Source: POSIX, env,
+// EXIT STATUS.
+func (p *program) unstarted(op string, err error) error {
+	const cannotRun, notThere = 126, 127
+	p.report(&stile.Error{Op: op, Err: err})
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return exit(notThere)
+	}
+	return exit(cannotRun)
+}
+
+// listen takes signals into a channel, but those that whoever started stile wants ignored: the command is to ignore
+// them too, as under nohup, or behind & in a script.
+func listen(signals chan<- os.Signal, which []os.Signal) {
+	for _, s := range which {
+		if slices.Contains(ignored, s) {
+			signal.Ignore(s)
+		} else {
+			signal.Notify(signals, s)
+		}
+	}
+}
+
+// ignored are the signals that stile was started with as ignored. Of others the Go runtime does not tell.
+var ignored = slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGHUP}, func(s os.Signal) bool { return !signal.Ignored(s) })
+
+// endings are the signals that end stile while there is no command yet.
+var endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+
+// unlessEnded does what comes before the command, and gives up at a signal: it leaves nothing behind, and then the command
+// does not start.
+func unlessEnded(ctx context.Context, signals <-chan os.Signal, do func(context.Context) error) error {
+	watched, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var by os.Signal
+	var watching sync.WaitGroup
+	over := make(chan struct{})
+	watching.Go(func() {
+		select {
+		case by = <-signals:
+			giveUp()
+		case <-over:
+		}
+	})
+	err := do(watched)
+	close(over)
+	watching.Wait()
+	if by == nil && errors.Is(ctx.Err(), context.Canceled) {
+		by = os.Interrupt // main's context has no other end, and may have been faster
+	}
+	if s, ok := by.(syscall.Signal); ok {
+		return killedBy(s)
+	}
+	return err
+}
+
+// killedBy is how a command ended that a signal ended.
+type killedBy syscall.Signal
+
+func (k killedBy) Error() string { return "ended by " + syscall.Signal(k).String() }
+
+// endAlike has stile end by the signal that ended the command, if one did: a shell that runs stile in a loop stops the
+// loop at an interrupt only so, and to systemd it is no failure. Where that cannot be, the exit code is a shell's.
+func endAlike(err error) error {
+	var by killedBy
+	if !errors.As(err, &by) {
+		return err
+	}
+	dieOf(syscall.Signal(by))
+	return exit(128 + int(by))
 }

@@ -7,7 +7,11 @@ package main
 import (
 	"os"
 	"os/exec"
+	"os/signal"
+	"slices"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,23 +22,28 @@ const terminalPath = "/dev/tty"
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
 	syscall.SIGTSTP, syscall.SIGCONT}
 
-// passOn sends a signal on to the child, unless the terminal has sent it to both. Whoever stops stile means the child
-// too, and stile waits with it.
+// typed are the signals that a terminal sends to all that are in the foreground.
+var typed = []os.Signal{os.Interrupt, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH}
+
+// passOn sends a signal on to the child, unless the terminal has sent it to both: programs such as terraform take a
+// second interrupt for impatience.
 func passOn(s os.Signal, child *os.Process) {
-	switch s {
-	case os.Interrupt, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGWINCH:
-		if !atTerminal() {
-			_ = child.Signal(s) // it may have ended already
-		}
-	default:
-		_ = child.Signal(s)
+	reached := slices.Contains(typed, s) && atTerminal() && sameGroup(child)
+	if s == syscall.SIGTSTP && !reached {
+		toldToStop.Store(true)
+	}
+	if !reached {
+		_ = child.Signal(s) // it may have ended already
 	}
 	if s == syscall.SIGTSTP {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		stopAtOnce()
 	}
 }
 
-// atTerminal reports whether what is typed at a terminal reaches this process and its child.
+// toldToStop is whether a signal that asks to stop was passed on.
+var toldToStop atomic.Bool
+
+// atTerminal reports whether what is typed at a terminal reaches this process.
 func atTerminal() bool {
 	terminal, err := os.OpenFile(terminalPath, os.O_RDWR, 0)
 	if err != nil {
@@ -45,10 +54,29 @@ func atTerminal() bool {
 	return err == nil && group == syscall.Getpgrp()
 }
 
-// exitStatus is the code that a shell would report, 128 and the signal's number where a signal ended the command.
-func exitStatus(e *exec.ExitError) int {
-	if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return 128 + int(ws.Signal())
+// sameGroup reports whether the terminal reaches this process and the child together. One that began a session of its
+// own, or took the foreground, it reaches alone or not at all.
+func sameGroup(child *os.Process) bool {
+	group, err := syscall.Getpgid(child.Pid)
+	return err == nil && group == syscall.Getpgrp()
+}
+
+// endOf is the child's exit code, or the signal that ended it.
+func endOf(e *exec.ExitError) error {
+	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return killedBy(status.Signal())
 	}
-	return e.ExitCode()
+	return exit(e.ExitCode())
+}
+
+// dieOf ends this process by a signal, and returns where that cannot be: a container's first process does not die so,
+// and of other signals the Go runtime makes a crash report.
+func dieOf(s syscall.Signal) {
+	if !slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}, s) || os.Getpid() == 1 || slices.Contains(ignored, os.Signal(s)) {
+		return
+	}
+	signal.Reset(s)
+	if syscall.Kill(os.Getpid(), s) == nil {
+		time.Sleep(time.Second) // another thread may be the one to get it
+	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"syscall"
 )
 
 // terminalPath is the console that this process was started from.
@@ -15,4 +16,10 @@ var passedOn = []os.Signal{os.Interrupt}
 
 func passOn(os.Signal, *os.Process) {}
 
-func exitStatus(e *exec.ExitError) int { return e.ExitCode() }
+func tie(*exec.Cmd) {}
+
+func followStops(*os.Process) {}
+
+func endOf(e *exec.ExitError) error { return exit(e.ExitCode()) }
+
+func dieOf(syscall.Signal) {}
