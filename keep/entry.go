@@ -182,11 +182,18 @@ func (e *entry) fly(ctx context.Context, f *flight, background bool) {
 	defer cancel()
 	defer context.AfterFunc(m.running, cancel)()
 
+	var ended func(Event)
+	if m.trace != nil {
+		ctx, ended = m.trace(ctx, e.name)
+	}
 	started := m.now()
 	got, err := e.obtain(ctx, f.first, background)
 	e.land(f, got.record, err)
 	event := Event{Name: e.name, Key: e.crossing.Key(), Stored: got.stored, Took: m.now().elapsed - started.elapsed,
-		Expires: got.record.Credential.Expires, Err: err}
+		Kind: got.record.Credential.Kind, Expires: got.record.Credential.Expires, Err: err}
+	if ended != nil {
+		ended(event) // before the credential is saved: nobody waits for that
+	}
 	e.tell(ctx, event)
 	if got.lease != nil {
 		got.lease.end(ctx, got.record, err == nil && !got.stored)

@@ -82,6 +82,7 @@ type Event struct {
 	Key     stile.Key
 	Stored  bool // taken from the store: nothing was exchanged
 	Took    time.Duration
-	Expires time.Time // zero on failure
+	Kind    stile.Kind // zero on failure
+	Expires time.Time  // zero on failure
 	Err     error
 }

@@ -42,6 +42,7 @@ type Memory struct {
 	log         *slog.Logger
 	observe     func(Event)
 	store       *guard // nil without one
+	trace       func(context.Context, string) (context.Context, func(Event))
 
 	born    time.Time // where elapsed time begins
 	pulse   *pulse
@@ -88,6 +89,13 @@ func WithLogger(log *slog.Logger) Option { return func(m *Memory) { m.log = log 
 // WithObserver has every exchange told to observe, once it has ended. It is called with no lock held, and holds up
 // nobody but the exchange after that.
 func WithObserver(observe func(Event)) Option { return func(m *Memory) { m.observe = observe } }
+
+// WithTracing has begin called before every exchange, with the name of the [Terms]. The context that it returns is the
+// exchange's: source, target and store are called with it. What it returns beside that is told the end, when all who
+// waited have their answer. begin is called with no lock held, and from many goroutines.
+func WithTracing(begin func(ctx context.Context, name string) (context.Context, func(Event))) Option {
+	return func(m *Memory) { m.trace = begin }
+}
 
 // WithStore adds what other processes keep, and saves there. Each call to it may take as long as deadline; zero is
 // [DefaultStoreDeadline]. A store that fails is left alone for a while, which is logged once, and the Memory works as if
