@@ -22,6 +22,15 @@ type Serve struct {
 	AllowUsers []string   `json:"allow_users,omitempty"` // names or numbers of the users whose programs may ask the endpoints; empty: whoever can connect
 	Endpoints  []Endpoint `json:"endpoints,omitempty"`
 	Files      []KeptFile `json:"files,omitempty"`
+	Traces     *Traces    `json:"traces,omitempty"` // nil: as the environment says
+}
+
+// Traces are what stile serve and stile exec tell OpenTelemetry. The lean build has none.
+type Traces struct {
+	Endpoint string `json:"endpoint"` // of OTLP over HTTP, the URL that /v1/traces is added to
+
+	// Place is where the file names the endpoint, FILE:LINE:COLUMN; empty without a file.
+	Place string `json:"-"`
 }
 
 // An Endpoint is one place where an SDK finds credentials. Exactly one of ECS, IMDS and GCE is set. Endpoints that share
@@ -134,6 +143,7 @@ func (r *reader) serve(f *File, n *node) *Serve {
 		may("files", func(n *node) {
 			r.each(n, servedLimit, func(n *node) { s.Files = append(s.Files, r.keptFile(f, n)) })
 		}),
+		may("traces", func(n *node) { s.Traces = r.traces(n) }),
 	)
 	if n.kind == mapping && !n.has("endpoints") && !n.has("files") {
 		r.problem(n.at, "serve has nothing to serve: add endpoints or files")
@@ -142,6 +152,32 @@ func (r *reader) serve(f *File, n *node) *Serve {
 		r.collisions(n, s)
 	}
 	return s
+}
+
+func (r *reader) traces(n *node) *Traces {
+	t := new(Traces)
+	r.mapping(n, must("endpoint", func(n *node) {
+		t.Place = n.at.String()
+		r.text(&t.Endpoint, r.allow.tracesEndpoint)(n)
+	}))
+	return t
+}
+
+// tracesEndpoint checks where traces go. They hold no secret, but tell who crosses when and how often: a file that
+// nobody chose sends them to this machine alone.
+func (p ForeignPolicy) tracesEndpoint(s string) (string, error) {
+	u, err := webURL(s)
+	switch {
+	case err != nil:
+		return "", err
+	case u.RawQuery != "" || u.ForceQuery:
+		return "", errors.New("the URL ends in a query: remove it from ? on")
+	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v1/traces"):
+		return "", errors.New("/v1/traces is added to the URL: remove it")
+	case !p.AllowStores && !isLoopback(u.Hostname()) && !p.allows(u):
+		return "", fmt.Errorf("traces would be sent to %s, and you did not name this file: name it with --config, or allow that host by name if you trust it", u.Hostname())
+	}
+	return s, nil
 }
 
 // each reads a list of at least one mapping and at most limit.

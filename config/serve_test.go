@@ -47,6 +47,7 @@ const everyServeKey = `  admin: unix:/run/stile/admin.sock
       token: { path: /run/stile/token, form: line, mode: "0440", group: "1000", insecure_folder: false }
     - { crossing: images, token: { path: /run/stile/session, form: json } }
     - { crossing: function, token: { path: /run/stile/function, form: executable } }
+  traces: { endpoint: "http://127.0.0.1:4318" }
 `
 
 func TestParseServe(t *testing.T) {
@@ -71,6 +72,7 @@ func TestParseServe(t *testing.T) {
 			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:36:7"},
 			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:37:7"},
 		},
+		Traces: &Traces{Endpoint: "http://127.0.0.1:4318", Place: "stile.yaml:38:23"},
 	}
 	if diff := cmp.Diff(want, f.Serve); diff != "" {
 		t.Error(diff)
@@ -137,6 +139,14 @@ func TestParseRefusesServe(t *testing.T) {
 		{"two ecs", ends("{ ecs: [images], listen: '127.0.0.1:1' }", "{ ecs: [images], listen: '127.0.0.1:1' }"), "10:7: line 9 serves ecs at this address already: put the names into one list"},
 		{"shared otherwise", ends("{ ecs: [images], listen: 'unix:/s' }", "{ imds: images, listen: 'unix:/s', mode: '0660' }"), "10:7: line 9 shares this address: write the same allow_remote and mode for both"},
 		{"admin's address", "  admin: 127.0.0.1:1\n" + good, "9:15: admin has this address: give it one of its own"},
+		{"traces as text", good + "  traces: http://127.0.0.1:4318\n", "9:11: traces: want a mapping, not text"},
+		{"traces of nothing", good + "  traces: {}\n", "9:11: endpoint is missing: add it under traces"},
+		{"traces to nowhere", good + "  traces: { endpoint: '127.0.0.1:4318' }\n", "9:23: endpoint: want a URL, https://HOST/PATH"},
+		{"traces by another way", good + "  traces: { endpoint: 'grpc://127.0.0.1:4317' }\n", "9:23: endpoint: want a URL that begins with https:// and a host"},
+		{"traces with a password", good + "  traces: { endpoint: 'http://me:hush@127.0.0.1:4318' }\n", "9:23: endpoint: the URL holds a user name or password: remove it"},
+		{"traces with a query", good + "  traces: { endpoint: 'http://127.0.0.1:4318/?key=hush' }\n", "9:23: endpoint: the URL ends in a query: remove it from ? on"},
+		{"traces, whole", good + "  traces: { endpoint: 'http://127.0.0.1:4318/v1/traces' }\n", "9:23: endpoint: /v1/traces is added to the URL: remove it"},
+		{"traces elsewhere", good + "  traces: { endpoint: 'https://otel.example.com' }\n", "9:23: endpoint: traces would be sent to otel.example.com, and you did not name this file: name it with --config, or allow that host by name if you trust it"},
 		{"file of nothing", file("{ crossing: images }"), "9:7: files names no form: write aws_profile: or token: in it"},
 		{"file of two", file("{ crossing: images, aws_profile: { path: /p }, token: { path: /q, form: json } }"), "9:54: a file has one form: keep aws_profile or token"},
 		{"file of no crossing", file("{ crossing: image, aws_profile: { path: /p } }"), `9:19: there is no such crossing: did you mean "images"?`},
@@ -150,6 +160,31 @@ func TestParseRefusesServe(t *testing.T) {
 		_, err := Parse("f", []byte(serving(test.block)))
 		if err == nil || err.Error() != "f:"+test.want {
 			t.Errorf("%s:\n got %v\nwant f:%s", test.name, err, test.want)
+		}
+	}
+}
+
+// Whoever chose the file, or allowed the host, may send traces there; without either they stay on this machine.
+func TestTracesGoWhereTheUserSays(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		endpoint string
+		policy   ForeignPolicy
+		good     bool
+	}{
+		"this machine":     {"http://localhost:4318", ForeignPolicy{}, true},
+		"a file chosen":    {"http://otel-collector:4318/otlp", ForeignPolicy{AllowStores: true}, true},
+		"a host allowed":   {"https://otel.example.com", ForeignPolicy{AllowHosts: []string{"otel.example.com"}}, true},
+		"another allowed":  {"https://otel.example.com", ForeignPolicy{AllowHosts: []string{"example.com"}}, false},
+		"allowed, in text": {"http://otel.example.com", ForeignPolicy{AllowHosts: []string{"otel.example.com"}}, false},
+	} {
+		text := serving("  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n  traces: { endpoint: '" + test.endpoint + "' }\n")
+		f, err := ParseAllowing("stile.yaml", []byte(text), test.policy)
+		if (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && f.Serve.Traces.Endpoint != test.endpoint {
+			t.Errorf("%s: got %q", name, f.Serve.Traces.Endpoint)
 		}
 	}
 }
