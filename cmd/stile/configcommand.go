@@ -90,6 +90,9 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 	if s := file.Store; s != nil && s.IsShared() {
 		fmt.Fprintf(&b, "  credentials are kept in %s, sealed\n", s.Engine())
 	}
+	if file.Serve != nil && file.Serve.Traces != nil {
+		fmt.Fprintf(&b, "  traces are sent to %s, by the full build\n", file.Serve.Traces.Endpoint)
+	}
 	return b.String(), nil
 }
 

@@ -226,6 +226,9 @@ func (p *program) fromFile(ctx context.Context, s *settings, want func(config.To
 	if file.Store != nil {
 		p.store = *file.Store
 	}
+	if file.Serve != nil {
+		p.traces = file.Serve.Traces
+	}
 	name := s.name
 	if name == "" {
 		if fit := slices.DeleteFunc(file.Names(), func(n string) bool { return !want(file.Crossings[n].To) }); len(fit) == 1 {

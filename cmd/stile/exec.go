@@ -126,11 +126,15 @@ func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (given, e
 	}
 	g.end = func() { _ = os.RemoveAll(folder) }
 	log := slog.New(&warnings{to: p, shared: p.store.IsShared()})
+	sent, err := p.openTraces(p.traces, log)
+	if err != nil {
+		return g, err
+	}
 	store, closeStore, err := p.openStore(ctx, log)
 	if err != nil {
 		return g, err
 	}
-	o := p.sidecarOptions(log)
+	o := traced(p.sidecarOptions(log), sent)
 	o.Store, o.StoreDeadline, o.Token = store, storeDeadline(p.store), stile.NewSecret(sidecar.NewToken())
 	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	s := sidecar.New(o)
@@ -139,6 +143,7 @@ func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (given, e
 		stop()
 		s.Close()
 		closeStore()
+		sent.Close(lastTraces)
 		_ = os.RemoveAll(folder)
 	}
 	if err != nil {

@@ -32,7 +32,8 @@ type program struct {
 	allowExecutables bool
 
 	noCache bool
-	store   config.Store // of the stile.yaml that the crossing came from
+	store   config.Store   // of the stile.yaml that the crossing came from
+	traces  *config.Traces // the same
 }
 
 // run is the whole program but for the process around it.

@@ -103,18 +103,24 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 		return err
 	}
 	defer closeStore()
+	sent, err := p.openTraces(watched.plan.Serve.Traces, log)
+	if err != nil {
+		return err
+	}
+	defer func() { sent.Close(patienceAfter(err)) }()
 	notify := notifier(p.env("NOTIFY_SOCKET"))
-	options := p.sidecarOptions(log)
+	options := traced(p.sidecarOptions(log), sent)
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
 	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
 	defer s.Close()
 	p.thrift(watched)
-	if err := s.Apply(ctx, watched.plan); err != nil {
+	if err = s.Apply(ctx, watched.plan); err != nil {
 		return err
 	}
 	debug.FreeOSMemory() // most of what reading took
-	return p.attend(ctx, o, s, watched, log, audit, notify)
+	err = p.attend(ctx, o, s, watched, log, audit, notify)
+	return err
 }
 
 // thrift says how much garbage may gather. With very many crossings it is a quarter of what they take themselves, and not as
@@ -250,7 +256,7 @@ func (p *program) attend(ctx context.Context, o *serving, s *sidecar.Sidecar, w 
 func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, notify *notification) {
 	notify.reloading()
 	defer notify.send("READY=1")
-	before := p.store
+	before, sentBefore := p.store, w.plan.Serve.Traces
 	next, err := p.watch(ctx, o)
 	if err == nil {
 		err = s.Apply(ctx, next.plan)
@@ -263,6 +269,9 @@ func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w 
 	if !sameStore(before, p.store) {
 		p.store = before
 		log.Warn("the store changes when stile serve is started anew")
+	}
+	if !sameTraces(sentBefore, next.plan.Serve.Traces) {
+		log.Warn("where traces go changes when stile serve is started anew")
 	}
 	*w = *next
 	p.thrift(w)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-project/stile/internal/exporter"
 	"github.com/stile-project/stile/internal/stores"
 )
 
@@ -31,10 +33,12 @@ func (p *program) versionCommand() *cobra.Command {
 					Revision string `json:"revision"`
 					Version  string `json:"version"`
 					stores.Links
-				}{v["arch"], v["go"], v["os"], v["revision"], v["version"], links})
+					Traces []string `json:"traces"`
+				}{v["arch"], v["go"], v["os"], v["revision"], v["version"], links, exporter.Linked()})
 			}
-			_, err := fmt.Fprintf(p.stdout, "stile %s %s (%s)\nstores: %s; keys: %s; build: %s\n", v["version"], v["revision"], v["go"],
-				strings.Join(links.Stores, ", "), strings.Join(links.Keys, ", "), links.Build)
+			traces := cmp.Or(strings.Join(exporter.Linked(), ", "), "none")
+			_, err := fmt.Fprintf(p.stdout, "stile %s %s (%s)\nstores: %s; keys: %s; traces: %s; build: %s\n", v["version"], v["revision"], v["go"],
+				strings.Join(links.Stores, ", "), strings.Join(links.Keys, ", "), traces, links.Build)
 			return err
 		},
 	}

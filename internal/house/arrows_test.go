@@ -31,6 +31,11 @@ var awsSDK = []string{"github.com/aws/..."}
 
 var telemetry = []string{"go.opentelemetry.io/..."}
 
+// telling is what OpenTelemetry has for those who tell: an interface, and words. Where it goes is not among it.
+var telling = []string{"go.opentelemetry.io/otel/trace/...", "go.opentelemetry.io/otel/attribute/...", "go.opentelemetry.io/otel/codes",
+	"go.opentelemetry.io/otel/propagation/...", "go.opentelemetry.io/otel/baggage", "go.opentelemetry.io/otel/semconv/...",
+	"go.opentelemetry.io/otel/internal/...", "github.com/cespare/xxhash/v2"}
+
 // arrows are which way the house's imports run.
 var arrows = []rule{
 	{
@@ -63,6 +68,12 @@ var arrows = []rule{
 	}, {
 		of: []string{"./serve/ecs/...", "./serve/imds/...", "./serve/gce/..."}, never: everything, except: []string{".", "./serve/..."},
 		why: "an endpoint hands out what it is given, and needs the standard library to say it",
+	}, {
+		of: []string{"./traces"}, never: everything, except: slices.Concat([]string{".", "./keep", "./serve/offer"}, telling),
+		why: "what tells of exchanges is told by interfaces: it links no SDK, and neither sidecar nor endpoints",
+	}, {
+		of: []string{"./internal/exporter", "./internal/sidecar", "./serve/..."}, never: telemetry,
+		why: "the lean build links them, and no OpenTelemetry",
 	}, {
 		of: []string{"./outlet"}, never: everything, except: []string{"."},
 		why: "an outlet writes a credential that it is given: it needs the words and no cloud",

@@ -58,6 +58,11 @@ func TestBrokenArrowsAreReported(t *testing.T) {
 		"the exchange takes Google's":     {[]string{"./to/gcp: cloud.google.com/go/auth"}, "./to/gcp links cloud.google.com/go/auth ("},
 		"an adapter takes both clouds":    {[]string{"./to/gcp/googleauth: github.com/aws/aws-sdk-go-v2/aws"}, "./to/gcp/googleauth links github.com/aws/aws-sdk-go-v2/aws ("},
 		"AWS takes Google's":              {[]string{"./to/aws/awscreds: google.golang.org/api/option"}, "./to/aws/awscreds links google.golang.org/api/option ("},
+		"traces take the SDK":             {[]string{"./traces: go.opentelemetry.io/otel/sdk/trace"}, "./traces links go.opentelemetry.io/otel/sdk/trace ("},
+		"traces take the process's own":   {[]string{"./traces: go.opentelemetry.io/otel"}, "./traces links go.opentelemetry.io/otel ("},
+		"traces know the endpoints":       {[]string{"./traces: ./serve"}, "./traces links ./serve ("},
+		"the sidecar takes OpenTelemetry": {[]string{"./internal/sidecar: ./traces", "./traces: go.opentelemetry.io/otel/trace"}, "./internal/sidecar links go.opentelemetry.io/otel/trace ("},
+		"the program takes OpenTelemetry": {[]string{"./cmd/stile: go.opentelemetry.io/otel/trace"}, "./cmd/stile links go.opentelemetry.io/otel/trace ("},
 		"the program takes the lab":       {[]string{"./cmd/stile: ./lab/stage"}, "./cmd/stile links ./lab/stage ("},
 		"the program takes gRPC":          {[]string{"./cmd/stile: google.golang.org/grpc"}, "./cmd/stile links google.golang.org/grpc ("},
 	} {

@@ -71,6 +71,9 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		if l.Name == "" {
 			l.Name = nameOf(l, all)
 			l.Handler = s.handlerOf(l)
+			if s.o.Handler != nil {
+				l.Handler = s.o.Handler(l.Name, l.Handler)
+			}
 		}
 		all[l.Name] = l
 	}

@@ -39,6 +39,11 @@ type Options struct {
 	Audit   slog.Handler // nil: none
 	Version string
 
+	// Keep is how credentials are kept, beside what is said here.
+	Keep []keep.Option
+	// Handler goes around all endpoints of a listener. Nil: nothing does.
+	Handler func(listener string, next http.Handler) http.Handler
+
 	// Standing is told when the number of crossings without a credential changes. Nil: nobody is.
 	Standing func(unready, all int)
 	// Timeout bounds one exchange, and Overdue is what it then fails with; zero: as the keeper has it.
@@ -87,6 +92,7 @@ func New(o Options) *Sidecar {
 	if o.Timeout != 0 {
 		options = append(options, keep.WithTimeout(o.Timeout, o.Overdue))
 	}
+	options = append(options, o.Keep...)
 	s.memory = keep.NewMemory(options...)
 	return s
 }
