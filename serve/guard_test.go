@@ -84,6 +84,18 @@ func TestRefusalIsNoPage(t *testing.T) {
 	}
 }
 
+// Whoever is turned away is to hold no connection either.
+func TestRefusalEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{}, Listener{Name: "a", Address: "127.0.0.1:0", Handler: give})
+	for header, want := range map[string]bool{"Host: localhost": false, "Host: evil.example": true, "Host: localhost\r\nVia: 1.1 proxy": true} {
+		answer, err := exchange(dial(t, addressOf(s, "a")), "GET / HTTP/1.1\r\n"+header+"\r\n\r\n")
+		if err != nil || answer.Close != want {
+			t.Errorf("%q: %v; told to close: %t, want %t", header, err, answer != nil && answer.Close, want)
+		}
+	}
+}
+
 // The address that a connection came in at is no name that anybody could have let point elsewhere.
 func TestOwnAddressOfAnyListener(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -262,5 +264,33 @@ func TestSocketIsBornWithItsMode(t *testing.T) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("got %v, %v", info, err)
+	}
+}
+
+// Nobody can connect between a socket's making and its chmod: it has its mode from the first.
+func TestSocketIsNeverOpenToOthers(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path := folder + "/s"
+	var stop, open atomic.Bool
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for !stop.Load() {
+			if info, err := os.Lstat(path); err == nil && info.Mode().Perm()&^0o600 != 0 {
+				open.Store(true)
+			}
+		}
+	})
+	for range 200 {
+		s := New(Options{})
+		if err := s.Listen(t.Context(), []Listener{{Name: "sock", Address: "unix:" + path, Handler: says("x")}}); err != nil {
+			t.Error(err)
+		}
+		_ = s.Close()
+	}
+	stop.Store(true)
+	looking.Wait()
+	if open.Load() {
+		t.Error("others could connect for a moment")
 	}
 }

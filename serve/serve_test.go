@@ -477,6 +477,48 @@ func TestChangeUnderLoad(t *testing.T) {
 	}
 }
 
+// closingWell is what io.Closer is.
+type closingWell struct{ closing }
+
+func (c *closingWell) Close() error {
+	c.closed.Add(1)
+	return errors.New("nobody asked for that")
+}
+
+// A handler is closed once: when the last listener that has it goes over to another, or ends.
+func TestHandlersAreClosed(t *testing.T) {
+	t.Parallel()
+	counts := map[string]*atomic.Int32{"ends": {}, "replaced": {}, "shared": {}}
+	one := Listener{Name: "one", Address: "127.0.0.1:0", Handler: &closingWell{closing{says("x"), counts["replaced"]}}}
+	two := Listener{Name: "two", Address: "127.0.0.1:0", Handler: &closing{says("x"), counts["shared"]}}
+	s := New(Options{})
+	stop := run(t, s)
+	expect := func(want map[string]int32, listeners ...Listener) {
+		t.Helper()
+		if err := s.Listen(t.Context(), listeners); err != nil {
+			t.Fatal(err)
+		}
+		for name, count := range counts {
+			if count.Load() != want[name] {
+				t.Errorf("%s: closed %d times, want %d", name, count.Load(), want[name])
+			}
+		}
+	}
+	expect(nil, one, two)
+	expect(nil, one, two) // the same again
+	one.Handler = two.Handler
+	expect(map[string]int32{"replaced": 1}, one, two)
+	expect(map[string]int32{"replaced": 1}, one)
+	one.Handler = &closing{says("x"), counts["ends"]}
+	expect(map[string]int32{"replaced": 1, "shared": 1}, one)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if n := counts["ends"].Load(); n != 1 {
+		t.Errorf("at the end: closed %d times", n)
+	}
+}
+
 func TestWhatCannotChange(t *testing.T) {
 	t.Parallel()
 	l := Listener{Name: "a", Address: "127.0.0.1:0", Handler: says("hello")}

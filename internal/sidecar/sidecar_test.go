@@ -56,6 +56,7 @@ type scene struct {
 	log     *locked
 	options sidecar.Options
 	down    atomic.Bool // AWS STS
+	hangs   atomic.Bool // the same: it never answers
 }
 
 type network struct {
@@ -63,9 +64,17 @@ type network struct {
 	next http.RoundTripper
 }
 
+var errTooLong = errors.New("that took too long")
+
 func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
-	if n.s.down.Load() && strings.HasPrefix(r.URL.Host, "sts.eu-west-1.") {
-		return nil, errors.New("the network is down")
+	if strings.HasPrefix(r.URL.Host, "sts.eu-west-1.") {
+		if n.s.down.Load() {
+			return nil, errors.New("the network is down")
+		}
+		if n.s.hangs.Load() {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
 	}
 	return n.next.RoundTrip(r)
 }
@@ -133,15 +142,31 @@ func (s *scene) apply(serve string) {
 
 func (s *scene) run() {
 	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.sidecar.Run(ctx) }()
+	end := s.runUntil()
 	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
+		if err := end(); err != nil {
 			s.t.Error(err)
 		}
 	})
+}
+
+// runUntil runs until end is called, which says how it ended; also the second time.
+func (s *scene) runUntil() (end func() error) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = s.sidecar.Run(ctx)
+	}()
+	end = func() error {
+		cancel()
+		<-done
+		return err
+	}
+	s.t.Cleanup(func() { _ = end() })
+	return end
 }
 
 func (s *scene) until(what string, ok func() bool) {
@@ -179,7 +204,11 @@ func (s *scene) at(kind string) (address, token string) {
 }
 
 func get(url string, headers ...string) (int, string, error) {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+	return ask(http.MethodGet, url, headers...)
+}
+
+func ask(method, url string, headers ...string) (int, string, error) {
+	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		return 0, "", err
 	}
@@ -203,6 +232,28 @@ func (s *scene) gce(path string) (int, string) {
 		s.t.Fatal(err)
 	}
 	return code, body
+}
+
+// imds asks at the first EC2 endpoint.
+func (s *scene) imds(path string, headers ...string) (int, string) {
+	s.t.Helper()
+	address, _ := s.at("imds")
+	code, body, err := get("http://"+address+path, headers...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return code, body
+}
+
+// imdsToken begins a session there.
+func (s *scene) imdsToken() string {
+	s.t.Helper()
+	address, _ := s.at("imds")
+	code, token, err := ask(http.MethodPut, "http://"+address+"/latest/api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
+	if err != nil || code != http.StatusOK {
+		s.t.Fatalf("%d %s %v", code, token, err)
+	}
+	return token
 }
 
 const oneECS = "  endpoints:\n    - { ecs: [images], listen: '127.0.0.1:0' }\n"

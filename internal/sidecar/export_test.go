@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar
+
+import (
+	"context"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/serve/offer"
+)
+
+// What only tests need: parts that can be looked at alone, and what shows that something went on and was not made anew.
+var (
+	NumberOf  = numberOf
+	ProjectOf = projectOf
+)
+
+// Fetch is what Run does beside serving. It asks no socket, and so runs by a test's own clock.
+func (s *Sidecar) Fetch(ctx context.Context) { s.fetch(ctx) }
+
+// Sources are those of crossings that one plan names.
+func (s *Sidecar) Sources(ctx context.Context, crossings ...config.Crossing) (all []stile.Source, err error) {
+	b := s.newBuilder()
+	for _, c := range crossings {
+		source, _, err := b.parts(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, source)
+	}
+	return all, nil
+}
+
+// Google is a crossing as a metadata server knows it.
+func (s *Sidecar) Google(name string) *offer.Google {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.google(s.held[name], config.Endpoint{GCE: name})
+}
+
+// Writer is what writes the files of now.
+func (s *Sidecar) Writer() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files
+}
+
+// Writes reports whether a Writer's goroutine runs.
+func Writes(writer any) bool {
+	f, ok := writer.(*files)
+	if !ok || f == nil || f.cancel == nil {
+		return false
+	}
+	select {
+	case <-f.done:
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFilesAreAsThePlanSays(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	open := filepath.Join(s.folder, "open")
+	for _, err := range []error{os.Mkdir(open, 0o700), os.Chmod(open, 0o777)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range []string{"crossing: images, aws_profile:", "crossing: visa, token:"} {
+		s.refuses(plan(t, "  files: [{ "+kind+" { path: '~/open/f' } }]\n"), "open")
+	}
+	s.apply(`  files:
+    - { crossing: images, aws_profile: { path: '~/open/creds', mode: '0640', insecure_folder: true } }
+    - { crossing: visa, token: { path: '~/open/visa', form: json, insecure_folder: true } }
+`)
+	s.run()
+	if err := s.sidecar.FilesWritten(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(open, "creds")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(open, "visa")); err != nil || !json.Valid(data) {
+		t.Errorf("%v: no JSON", err)
+	}
+	for _, want := range []string{`level=INFO msg="file written" file=` + filepath.Join(open, "creds") + " state=current profile=default expires=", "file=" + filepath.Join(open, "visa") + " state=current expires="} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log has no %s: %s", want, s.log.String())
+		}
+	}
+	if strings.Contains(s.log.String(), "waiting") {
+		t.Error("that a file is waited for is no news")
+	}
+	for i, f := range s.sidecar.Report().Files {
+		if want := []string{"images in creds", "visa in visa"}[i]; f.Crossing+" in "+filepath.Base(f.Path) != want {
+			t.Errorf("told of %+v, want %s", f, want)
+		}
+	}
+}
+
+func TestFilesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply(`  files:
+    - { crossing: images, aws_profile: { path: '~/creds', group: no-such-group } }
+    - { crossing: visa, token: { path: '~/visa', group: no-such-group } }
+`)
+	s.run()
+	s.until("told", func() bool {
+		for _, f := range s.sidecar.Report().Files {
+			if !strings.Contains(f.Error, "no-such-group") || f.State != "absent" {
+				return false
+			}
+		}
+		return true
+	})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errTooLong)
+	defer cancel()
+	if err := s.sidecar.FilesWritten(ctx); err == nil || !strings.Contains(err.Error(), "no-such-group") {
+		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{"creds", "visa"} {
+		want := fmt.Sprintf(`level=ERROR msg="file not written" file=%s state=absent`, filepath.Join(s.folder, name))
+		if log := s.log.String(); !strings.Contains(log, want) || !strings.Contains(log, "no-such-group") {
+			t.Errorf("the log has no %s: %s", want, log)
+		}
+	}
+}
+
+// Before Run nothing is written, and waiting for it ends with the caller's patience.
+func TestFilesAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply("  files: [{ crossing: visa, token: { path: '~/visa' } }]\n")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errTooLong)
+	if err := s.sidecar.FilesWritten(ctx); err != errTooLong { //nolint:errorlint // as it was given
+		t.Errorf("got %v", err)
+	}
+	s.apply(oneECS)
+	if err := s.sidecar.FilesWritten(ctx); err != nil {
+		t.Errorf("there are none: %v", err)
+	}
+}

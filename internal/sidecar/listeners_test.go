@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar_test
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/sidecar"
+)
+
+// refuses applies a plan that cannot be had, and finds why.
+func (s *scene) refuses(p sidecar.Plan, want string) {
+	s.t.Helper()
+	if err := s.sidecar.Apply(s.t.Context(), p); err == nil || !strings.Contains(err.Error(), want) {
+		s.t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestOnlyTheUsersThatMayAsk(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells whose program asks")
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t)
+	s.run()
+	for users, want := range map[string]int{"['4294967290']": http.StatusForbidden, "['4294967290', " + me.Username + "]": http.StatusUnauthorized, "['" + me.Uid + "']": http.StatusUnauthorized} {
+		s.apply("  allow_users: " + users + "\n" + oneECS)
+		address, _ := s.at("ecs")
+		s.until(users, func() bool {
+			code, _, err := get("http://" + address + "/v1/credentials/images")
+			return err == nil && code == want
+		})
+	}
+}
+
+func TestRemoteWhereThePlanAllowsIt(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	p := listening(plan(t, oneECS), "0.0.0.0:0")
+	s.refuses(p, "other machines could reach it")
+	p.Serve.Endpoints[0].AllowRemote = true
+	if err := s.sidecar.Apply(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+	p.Serve.Admin = "0.0.0.0:0" // it hands out nothing
+	if err := s.sidecar.Apply(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	socket := filepath.Join(s.folder, "s")
+	p := listening(plan(t, oneECS), "unix:"+socket)
+	p.Serve.Endpoints[0].Mode = "0660"
+	if err := s.sidecar.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if at := s.sidecar.Report().Serves[0].Addresses; !slices.Equal(at, []string{"unix:" + socket}) {
+		t.Errorf("told to be at %q", at)
+	}
+}
+
+// A listener takes another hop limit only when it opens: that it is refused shows that it got there.
+func TestHopLimit(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("hop limits are set on Linux alone")
+	}
+	s := newScene(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	_ = free.Close()
+	p := listening(plan(t, "  endpoints:\n    - { imds: images, listen: '127.0.0.1:1', hop_limit: 2 }\n    - { gce: warehouse, listen: '127.0.0.1:1' }\n"), address)
+	if err := s.sidecar.Apply(t.Context(), p); err != nil {
+		t.Skipf("the port was taken meanwhile: %v", err)
+	}
+	p.Serve.Endpoints = p.Serve.Endpoints[:1]
+	p.Serve.Endpoints[0].HopLimit = 0
+	s.refuses(p, "hop limit")
+	p.Serve.Endpoints[0].HopLimit = 2
+	if err := s.sidecar.Apply(t.Context(), p); err != nil {
+		t.Errorf("the same hop limit: %v", err)
+	}
+}
+
+// Port 0 is as many ports as endpoints, each with a name, a token and crossings of its own.
+func TestFreePorts(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply(oneECS + "    - { ecs: [other], listen: '127.0.0.1:0' }\n    - { imds: images, listen: '127.0.0.1:0' }\n    - { imds: other, listen: '127.0.0.1:0' }\n  admin: 127.0.0.1:0\n")
+	s.run()
+	s.until("ready", s.ready)
+	serves := s.sidecar.Report().Serves
+	var names []string
+	for _, one := range serves {
+		names = append(names, one.Listener)
+		if one.Kind != "ecs" {
+			continue
+		}
+		token, err := os.ReadFile(one.TokenFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, crossing := range []string{"images", "other"} {
+			want := http.StatusUnauthorized
+			if one.Crossings[0] == crossing {
+				want = http.StatusOK
+			}
+			for _, at := range serves {
+				if code, body, err := get("http://"+at.Addresses[0]+"/v1/credentials/"+crossing, "Authorization", string(token)); err != nil || code == http.StatusOK != (want == http.StatusOK && at.Listener == one.Listener) {
+					t.Errorf("%s with the token of %s: %d %s %v", at.Listener, one.Listener, code, body, err)
+				}
+			}
+		}
+	}
+	if want := []string{"ecs", "ecs#2", "imds/images", "imds/other"}; !slices.Equal(names, want) {
+		t.Errorf("named %q, want %q", names, want)
+	}
+	for range 20 {
+		if again := s.sidecar.Report().Serves; fmt.Sprint(again) != fmt.Sprint(serves) {
+			t.Fatalf("told in another order: %v", again)
+		}
+	}
+}
+
+func TestAdminTellsOfEndpoints(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply(oneECS + "  admin: 'unix:" + filepath.Join(s.folder, "admin") + "'\n")
+	s.run()
+	s.until("ready", s.ready)
+	ask := func(path string) string { return overUnix(t, filepath.Join(s.folder, "admin"), path) }
+	if got := ask("/status"); !strings.HasPrefix(got, "200 {") || !strings.Contains(got, `"serves": [`) || !strings.Contains(got, `"files": []`) {
+		t.Errorf("%.300s", got)
+	}
+	if got := ask("/readyz"); !strings.HasPrefix(got, "200 ") {
+		t.Error(got)
+	}
+	if got := ask("/metrics"); !strings.Contains(got, `stile_exchanges_total{crossing="images",result="ok"} 1`) {
+		t.Error(got)
+	}
+}
+
+func TestVersion1WhereAllowed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.run()
+	for setting, want := range map[string]int{"": http.StatusUnauthorized, ", allow_v1: true": http.StatusOK} {
+		s.apply("  endpoints: [{ imds: images, listen: '127.0.0.1:0'" + setting + " }]\n")
+		s.until(setting, func() bool {
+			code, _ := s.imds("/latest/meta-data/")
+			return code == want
+		})
+	}
+}
+
+// Whoever has the token already wants it in no file.
+func TestGivenToken(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.options.Token = stile.NewSecret("given")
+	s.sidecar = sidecar.New(s.options)
+	t.Cleanup(s.sidecar.Close)
+	s.apply(oneECS)
+	s.run()
+	address, _ := s.at("ecs")
+	for token, want := range map[string]int{"given": http.StatusOK, "guessed": http.StatusUnauthorized} {
+		if code, body, err := get("http://"+address+"/v1/credentials/images", "Authorization", token); err != nil || code != want {
+			t.Errorf("%s: %d %s %v", token, code, body, err)
+		}
+	}
+	if _, err := os.Stat(s.options.Folder); err == nil {
+		t.Error("a folder was made for nothing")
+	}
+}
+
+// What an EC2 endpoint says of the role and the region is what the crossing ends in.
+func TestRoleAndRegion(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.options.Region = func(named string) string { return cmp.Or(named, "eu-north-1") }
+	s.sidecar = sidecar.New(s.options)
+	t.Cleanup(s.sidecar.Close)
+	s.run()
+	p := plan(t, "  endpoints: [{ imds: images, listen: '127.0.0.1:0', allow_v1: true }]\n")
+	for _, want := range []string{"eu-west-1 from-gcp", "eu-north-1 from-gcp", "eu-north-1 reader"} {
+		c := p.Crossings["images"]
+		to := *c.To.AWS
+		region, role, _ := strings.Cut(want, " ")
+		if region == "eu-north-1" {
+			to.Region = ""
+		}
+		if role == "reader" {
+			to.Then = &config.NextRole{Role: "arn:aws:iam::111122223333:role/reader"}
+		}
+		c.To.AWS = &to
+		p.Crossings["images"] = c
+		if err := s.sidecar.Apply(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		s.until(want, func() bool {
+			_, at := s.imds("/latest/meta-data/placement/region")
+			_, name := s.imds("/latest/meta-data/iam/security-credentials/")
+			return at+" "+name == want
+		})
+	}
+}
