@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/config/location"
@@ -26,6 +27,76 @@ func (p *program) completesCrossings(cmd *cobra.Command, s *settings, want func(
 		}
 		return p.crossingNames(cmd.Context(), cmp.Or(s.configFile, p.defaultConfig()), want), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completesFlags is for a key press alone: what a flag's value may be, by its name or by what its description calls it,
+// and descriptions without the marks that help is made of.
+func (p *program) completesFlags(root *cobra.Command) {
+	plain := func(cmd *cobra.Command, f *pflag.Flag) {
+		value, text := pflag.UnquoteUsage(f)
+		f.Usage = text
+		if complete := p.flagValues(f.Name, value); complete != nil {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails for a flag that has one of its own
+		}
+	}
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { plain(cmd, f) })
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+}
+
+// flagValues completes a flag's value. Nil: files.
+func (p *program) flagValues(flag, value string) cobra.CompletionFunc {
+	words := map[string][]string{"format": envFormats, "log-format": logFormats}
+	switch {
+	case value == "CROSSING":
+		return p.flagCrossings("", anywhere)
+	case flag == "imds":
+		return p.flagCrossings("=", intoAWS)
+	case flag == "gce":
+		return p.flagCrossings("=", func(to config.To) bool { return to.GCP != nil && to.GCP.IDToken == nil })
+	case value == "ADDRESS":
+		return fixed(cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace, "127.0.0.1:", "unix:/")
+	case flag == "audit-log":
+		return fixed(cobra.ShellCompDirectiveDefault, "none", "-")
+	case value == "FILE", value == "LOCATION":
+		return nil
+	}
+	return fixed(cobra.ShellCompDirectiveNoFileComp, words[flag]...)
+}
+
+func fixed(how cobra.ShellCompDirective, words ...string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) { return words, how }
+}
+
+// flagCrossings offers crossings for a flag; after a name and what follows it, nobody knows what the user wants.
+func (p *program) flagCrossings(follows string, want func(config.To) bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if follows == "" {
+			return p.crossingNames(cmd.Context(), p.configOf(cmd), want), cobra.ShellCompDirectiveNoFileComp
+		}
+		if strings.Contains(begun, follows) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names := p.crossingNames(cmd.Context(), p.configOf(cmd), want)
+		for i, one := range names {
+			name, about, _ := strings.Cut(one, "\t")
+			names[i] = name + follows + "\t" + about
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// configOf is the stile.yaml that a command would read.
+func (p *program) configOf(cmd *cobra.Command) string {
+	if f := cmd.Flags().Lookup("config"); f != nil && f.Value.String() != "" {
+		return f.Value.String()
+	}
+	return p.defaultConfig()
 }
 
 func (p *program) crossingNames(ctx context.Context, where string, want func(config.To) bool) []string {

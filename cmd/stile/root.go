@@ -76,7 +76,12 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &stile.Error{Op: "read the flags", Err: fmt.Errorf("%w: %w", stile.ErrMisuse, nearestFlag(cmd, err)), Hint: cmd.CommandPath() + " --help lists them"}
 	})
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return p.settle() }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Name() == cobra.ShellCompRequestCmd {
+			p.completesFlags(root)
+		}
+		return p.settle()
+	}
 	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take, a `DURATION` such as 30s")
 	root.PersistentFlags().StringVar(&p.caFile, "ca-file", p.env("STILE_CA_FILE"), "trust the CA certificates of this PEM `FILE` as well [$STILE_CA_FILE]")
 	root.PersistentFlags().StringVar(&p.certFile, "client-cert", "", "present the client certificate of this PEM `FILE` to the clouds, for a target with mtls")

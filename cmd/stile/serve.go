@@ -28,6 +28,9 @@ import (
 
 const whatToServe = "What to serve"
 
+// logFormats are those of what serve writes to standard error.
+var logFormats = []string{"text", "json"}
+
 // serving are the flags of stile serve.
 type serving struct {
 	settings
@@ -71,14 +74,14 @@ mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way;
 	under(whatToServe, f, "ecs", "imds", "gce", "admin")
 	f.IntVar(&o.exitWith, "exit-with", 0, "end when the process with this `PID` ends")
 	f.StringVar(&o.auditLog, "audit-log", "-", "write who got what to this `FILE`, as JSON; - is standard error, none is nowhere")
-	f.StringVar(&o.logFormat, "log-format", "text", "the `FORMAT` of what goes to standard error: text or json")
+	f.StringVar(&o.logFormat, "log-format", "text", "the `FORMAT` of what goes to standard error: "+strings.Join(logFormats, " or "))
 	f.StringVar(&o.printEnv, "print-env", "", "print the variables by which programs find this `CROSSING`, and serve nothing")
 	f.StringVar(&o.format, "format", "sh", "the `FORMAT` of --print-env: "+strings.Join(envFormats, ", "))
 	return cmd
 }
 
 func (p *program) serve(ctx context.Context, o *serving) error {
-	if !slices.Contains([]string{"text", "json"}, o.logFormat) {
+	if !slices.Contains(logFormats, o.logFormat) {
 		return misuse("read the flags", "--log-format %.40q: want text or json", o.logFormat)
 	}
 	if !slices.Contains(envFormats, o.format) {
