@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stile-project/stile/internal/exporter/exportertest"
 	"github.com/stile-project/stile/internal/stores"
 	"github.com/stile-project/stile/lab/stage"
 )
@@ -48,6 +49,8 @@ func TestMain(m *testing.M) {
 //	within D COMMAND...  runs a command that must end before D
 //	exchanges N          the token services gave N credentials since they were last counted
 //	ask ecs|imds|gce     a program: prints a credential that it finds as an SDK does
+//	collector            takes traces from now on, at $COLLECTOR
+//	spans FILE           writes what traces it took, a line each: they hold no secret
 //	together N COMMAND...  runs a command N times at once, in the lab's environment: all must succeed, and print the same
 //
 // and the condition [lean], for the build without the clouds' SDKs.
@@ -64,6 +67,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"lab": scriptLab, "fault": scriptFault, "skew": scriptSkew, "tidy": scriptTidy, "put": scriptPut, "reads": scriptReads, "within": scriptWithin,
 			"exchanges": scriptExchanges, "together": scriptTogether,
+			"collector": scriptCollector, "spans": scriptSpans,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "lean" {
@@ -221,6 +225,29 @@ func scriptExchanges(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("%d exchanges, want %d", got, want)
 	}
+}
+
+// collectors holds each script's own, as workloads does.
+var collectors sync.Map
+
+func scriptCollector(ts *testscript.TestScript, _ bool, _ []string) {
+	c := exportertest.New()
+	ts.Defer(c.Close)
+	collectors.Store(ts, c)
+	ts.Defer(func() { collectors.Delete(ts) })
+	ts.Setenv("COLLECTOR", c.URL)
+}
+
+func scriptSpans(ts *testscript.TestScript, _ bool, args []string) {
+	c, ok := collectors.Load(ts)
+	if !ok || len(args) != 1 {
+		ts.Fatalf("usage: collector, and later: spans FILE")
+	}
+	raw, err := c.(*exportertest.Collector).Raw()
+	ts.Check(err)
+	ts.Check(here(ts).tells(string(raw)))
+	lines := c.(*exportertest.Collector).Lines()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(append(lines, ""), "\n")), 0o600))
 }
 
 func scriptTogether(ts *testscript.TestScript, _ bool, args []string) {

@@ -206,14 +206,22 @@ func (w *workload) addSecret(s string) {
 	}
 }
 
-// untidy says what is wrong with a command's standard error: a secret, or a line that is not Stile's.
-func (w *workload) untidy(stderr string) error {
+// tells says which secret a text has in it.
+func (w *workload) tells(text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for secret := range w.secrets {
-		if strings.Contains(stderr, secret) {
-			return fmt.Errorf("standard error shows a secret: …%.8s…", secret)
+		if strings.Contains(text, secret) {
+			return fmt.Errorf("it shows a secret: …%.8s…", secret)
 		}
+	}
+	return nil
+}
+
+// untidy says what is wrong with a command's standard error: a secret, or a line that is not Stile's.
+func (w *workload) untidy(stderr string) error {
+	if err := w.tells(stderr); err != nil {
+		return fmt.Errorf("standard error: %w", err)
 	}
 	for line := range strings.Lines(stderr) {
 		if !stileLine.MatchString(line) {

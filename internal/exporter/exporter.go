@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -40,75 +39,30 @@ type Traces struct {
 	close     func(time.Duration)
 }
 
-// Open begins sending traces where the file says, or else the environment: OTEL_EXPORTER_OTLP_ENDPOINT, or
-// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. It gives nil where neither does, and where OTEL_SDK_DISABLED=true or
-// OTEL_TRACES_EXPORTER=none turns it off. It fails with [stile.ErrMisuse] where the file asks for what cannot be; what
-// the environment asks for may have been put there for another program, and is left alone with a word to the log. It
-// waits for no network.
-func Open(file *config.Traces, around Surroundings) (*Traces, error) {
-	env := func(name string) string {
-		value, _ := around.Lookup(name)
-		return strings.TrimSpace(value)
+// variables name where traces go; the first wins. Where none is set there is nothing to send to.
+var variables = []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+
+// variable is the one that counts.
+func (a Surroundings) variable() (name, value string) {
+	for _, name := range variables {
+		if value := a.env(name); value != "" {
+			return name, value
+		}
 	}
-	if file != nil && !linked {
-		return nil, &stile.Error{Op: "send traces", Err: fmt.Errorf("%s%w: OpenTelemetry is not in this build; the full build has it: go build -tags full ./cmd/stile", place(file), stile.ErrMisuse)}
-	}
-	variable := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-	if env(variable) == "" {
-		variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
-	}
-	off := ""
-	switch wanted := env("OTEL_TRACES_EXPORTER"); {
-	case file == nil && env(variable) == "":
-		return nil, nil
-	case strings.EqualFold(env("OTEL_SDK_DISABLED"), "true"):
-		off = "OTEL_SDK_DISABLED turns them off"
-	case wanted == "none":
-		off = "OTEL_TRACES_EXPORTER turns them off"
-	case file != nil:
-	case !linked:
-		off = "OpenTelemetry is not in this build, so " + variable + " is left alone"
-	case wanted != "" && wanted != "otlp":
-		off = "OTEL_TRACES_EXPORTER asks for another exporter than otlp"
-	case !isWebURL(env(variable)):
-		off = variable + " is no URL: want http://HOST:PORT"
-	}
-	if protocol := env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") + env("OTEL_EXPORTER_OTLP_PROTOCOL"); off == "" && file == nil && protocol == "grpc" {
-		off = "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, and only HTTP is spoken: want http/protobuf, and the port for it, which is mostly 4318"
-	}
-	if off != "" {
-		around.Log.Info("no traces are sent: " + off)
-		return nil, nil
-	}
-	t, err := open(file, around)
-	switch {
-	case err == nil:
-		return t, nil
-	case file == nil:
-		around.Log.Warn("no traces are sent", slog.String("error", err.Error()))
-		return nil, nil
-	}
-	return nil, &stile.Error{Op: "send traces", Err: fmt.Errorf("%s%w: %w", place(file), stile.ErrMisuse, err)}
+	return "", ""
 }
 
-func place(file *config.Traces) string {
-	if file.Place == "" {
-		return ""
-	}
-	return file.Place + ": "
+func (a Surroundings) env(name string) string {
+	value, _ := a.Lookup(name)
+	return strings.TrimSpace(value)
 }
 
-func isWebURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
-}
-
-// Linked tells how this build can send traces.
-func Linked() []string {
-	if linked {
-		return []string{"otlp"}
+// misuse says what is wrong with the file.
+func misuse(file *config.Traces, why error) error {
+	if file.Place != "" {
+		why = fmt.Errorf("%s: %w", file.Place, why)
 	}
-	return []string{}
+	return &stile.Error{Op: "send traces", Err: why}
 }
 
 // Options have a [keep.Memory] tell of its exchanges.
