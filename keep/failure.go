@@ -69,10 +69,11 @@ type failure struct {
 func (f failure) answers(now moment) bool { return f.err != nil && !f.until.passed(now) }
 
 // after is the failure that err makes of those before it, with a credential at hand that lives for left. The less is left,
-// the sooner another try.
+// the sooner another try. A source that could not be reached is tried again as soon as anything else, though nobody who
+// waits is kept waiting for that: it may be that there is none here.
 func (f failure) after(err error, now moment, left time.Duration, random float64) failure {
 	wait := refusalKept
-	if !lasting(err) {
+	if !lasting(err) || errors.Is(err, stile.ErrNoIdentity) && errors.Is(err, stile.ErrTemporary) {
 		most := max(left/4, firstBackoff)
 		if left <= 0 {
 			most = longestWithout

@@ -319,6 +319,26 @@ func TestKeeperRecoversInTheBackground(t *testing.T) {
 	})
 }
 
+// TestKeeperComesBackSoonToASource: one that cannot be reached, as while a machine starts, is not remembered for as long
+// as a refusal, and is asked once for each who waits.
+func TestKeeperComesBackSoonToASource(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		target := &issuer{life: time.Hour}
+		target.failWith(fmt.Errorf("%w: %w", stile.ErrNoIdentity, stile.ErrTemporary))
+		keeper := kept(t, target)
+		if _, err := keeper.Credential(t.Context()); !errors.Is(err, stile.ErrNoIdentity) {
+			t.Fatal(err)
+		}
+		if n := target.asked.Load(); n != 1 {
+			t.Errorf("asked %d times, want 1", n)
+		}
+		target.mend()
+		time.Sleep(time.Second + time.Nanosecond)
+		token(t, keeper)
+	})
+}
+
 func TestKeeperRemembersRefusals(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {

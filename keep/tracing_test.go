@@ -102,7 +102,7 @@ func TestTracing(t *testing.T) {
 		wrong := errors.New("away")
 		target.failWith(wrong)
 		time.Sleep(54 * time.Minute) // past the refresh in the background
-		memory.Close() // cuts short what is under way, which is an end too
+		memory.Close()               // cuts short what is under way, which is an end too
 		if n := len(f.began); n < 2 || len(f.ended) != n {
 			t.Fatalf("in the background: %d began, %d ended", n, len(f.ended))
 		}

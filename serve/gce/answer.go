@@ -68,9 +68,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, what string, st
 }
 
 // statusOf is what makes clients do the right thing. At 503 all of them try again; at 403 none does, and Go and Python
-// show the text, while of a 404 they only say that there is no service account.
+// show the text, while of a 404 they only say that there is no service account. That the workload has no identity may
+// pass: its metadata server, its token file or its SPIFFE socket can come later than it.
 func statusOf(err error) int {
-	if errors.Is(err, stile.ErrRefused) || errors.Is(err, stile.ErrMisuse) || errors.Is(err, stile.ErrNoIdentity) {
+	if errors.Is(err, stile.ErrRefused) || errors.Is(err, stile.ErrMisuse) {
 		return http.StatusForbidden
 	}
 	return http.StatusServiceUnavailable

@@ -222,7 +222,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"refused", &stile.Error{Op: "exchange the subject token", Cloud: "Google STS", Status: 400, Code: "invalid_target", Message: "no such provider", Hint: "name the provider", Err: stile.ErrRefused},
 			403, "exchange the subject token: Google STS answered 400 invalid_target: no such provider\nhint: name the provider\n", ""},
-		{"wrapped", fmt.Errorf("a secret of someone's: %w", &stile.Error{Op: "cross", Err: stile.ErrNoIdentity}), 403, "cross: no identity here\n", ""},
+		{"wrapped", fmt.Errorf("a secret of someone's: %w", &stile.Error{Op: "cross", Err: stile.ErrNoIdentity}), 503, "cross: no identity here\n", ""},
 		{"misuse", &stile.Error{Op: "cross", Err: stile.ErrMisuse}, 403, "cross: misused\n", ""},
 		{"temporary", &stile.Error{Op: "exchange the subject token", Cloud: "Google STS", Status: 503, RetryAfter: 1500 * time.Millisecond, Err: stile.ErrTemporary},
 			503, "exchange the subject token: Google STS answered 503\n", "2"},

@@ -22,7 +22,8 @@ type Refusal struct {
 }
 
 // RefusalOf tells an error of [Held.Answer]: 403 for what will be answered the same until somebody changes something,
-// 500 for a credential that is no AWS session, and 503 for all that may pass.
+// 500 for a credential that is no AWS session, and 503 for all that may pass. That the workload has no identity may: its
+// metadata server, its token file or its SPIFFE socket can come later than it.
 func RefusalOf(err error) Refusal {
 	r := Refusal{Status: http.StatusServiceUnavailable, Code: "ServiceUnavailable", Message: "no credential could be had just now; see stile's log"}
 	switch {
@@ -31,7 +32,7 @@ func RefusalOf(err error) Refusal {
 	case errors.Is(err, stile.ErrRefused):
 		r.Status, r.Code = http.StatusForbidden, "AccessDenied"
 	case errors.Is(err, stile.ErrNoIdentity):
-		r.Status, r.Code = http.StatusForbidden, "NoIdentity"
+		r.Code = "NoIdentity"
 	case errors.Is(err, stile.ErrMisuse):
 		r.Status, r.Code = http.StatusForbidden, "Misconfigured"
 	}

@@ -165,7 +165,7 @@ func TestRefusalOf(t *testing.T) {
 		"throttled":             {cloud(stile.ErrTemporary, "Throttling"), 503, "Throttling", "assume the role: AWS STS answered 403 Throttling: Not authorized" + words, "2"},
 		"a code like success":   {cloud(stile.ErrRefused, "SUCCESS"), 403, "AccessDenied", "assume the role: AWS STS answered 403 SUCCESS: Not authorized" + words, ""},
 		"a code that is none":   {cloud(stile.ErrTemporary, "<b>"), 503, "ServiceUnavailable", "assume the role: AWS STS answered 403 <b>: Not authorized" + words, "2"},
-		"no identity":           {&stile.Error{Op: "look", Err: stile.ErrNoIdentity}, 403, "NoIdentity", "look: no identity here", ""},
+		"no identity":           {&stile.Error{Op: "look", Err: stile.ErrNoIdentity}, 503, "NoIdentity", "look: no identity here", ""},
 		"misused":               {&stile.Error{Op: "look", Err: stile.ErrMisuse}, 403, "Misconfigured", "look: misused", ""},
 		"no error of ours":      {errors.New("secret words"), 503, "ServiceUnavailable", "no credential could be had just now; see stile's log", ""},
 		"a refusal, bare":       {fmt.Errorf("secret words: %w", stile.ErrRefused), 403, "AccessDenied", "no credential could be had just now; see stile's log", ""},
