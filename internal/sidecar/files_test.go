@@ -40,9 +40,7 @@ func TestFilesAreAsThePlanSays(t *testing.T) {
 		t.Errorf("%v: no JSON", err)
 	}
 	for _, want := range []string{`level=INFO msg="file written" file=` + filepath.Join(open, "creds") + " state=current profile=default expires=", "file=" + filepath.Join(open, "visa") + " state=current expires="} {
-		if !strings.Contains(s.log.String(), want) {
-			t.Errorf("the log has no %s: %s", want, s.log.String())
-		}
+		s.until("logged: "+want, func() bool { return strings.Contains(s.log.String(), want) })
 	}
 	if strings.Contains(s.log.String(), "waiting") {
 		t.Error("that a file is waited for is no news")
@@ -77,9 +75,11 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	}
 	for _, name := range []string{"creds", "visa"} {
 		want := fmt.Sprintf(`level=ERROR msg="file not written" file=%s state=absent`, filepath.Join(s.folder, name))
-		if log := s.log.String(); !strings.Contains(log, want) || !strings.Contains(log, "no-such-group") {
-			t.Errorf("the log has no %s: %s", want, log)
-		}
+		s.until("logged: "+want, func() bool {
+			_, rest, ok := strings.Cut(s.log.String(), want)
+			line, _, _ := strings.Cut(rest, "\n")
+			return ok && strings.Contains(line, "no-such-group")
+		})
 	}
 }
 
