@@ -23,8 +23,10 @@ func Variables(kind, address, crossing string, token Bearer, region string) []ou
 	var vars []outlet.Variable
 	switch kind {
 	case "gce":
-		// Each of Google's libraries and gcloud reads another of these.
-		return []outlet.Variable{{Name: "GCE_METADATA_HOST", Value: address}, {Name: "GCE_METADATA_IP", Value: address}, {Name: "GCE_METADATA_ROOT", Value: address}}
+		// Each of Google's libraries and gcloud reads another of the first three. Python's would look for a machine's own
+		// certificate, which an address of ours has none for.
+		return []outlet.Variable{{Name: "GCE_METADATA_HOST", Value: address}, {Name: "GCE_METADATA_IP", Value: address}, {Name: "GCE_METADATA_ROOT", Value: address},
+			{Name: "GCE_METADATA_MTLS_MODE", Value: "none"}}
 	case "imds":
 		vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://" + address + "/"})
 		if host, _, err := net.SplitHostPort(address); err == nil && strings.Contains(host, ":") {
@@ -53,7 +55,8 @@ func Shadowing(kind string) []string {
 			"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
 			"NO_GCE_CHECK", "METADATA_SERVER_DETECTION"}
 	}
-	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+	// Go still reads AWS_ACCESS_KEY and AWS_SECRET_KEY, and botocore boto's own files.
+	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_CREDENTIAL_FILE", "BOTO_CONFIG", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"}
 	if kind == "imds" {
 		return append(names, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_DISABLED", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
