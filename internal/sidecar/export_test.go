@@ -46,16 +46,25 @@ func (s *Sidecar) Writer() any {
 	return s.files
 }
 
-// Writes reports whether a Writer's goroutine runs.
+// Start has a Writer write, as Run does at its beginning.
+func Start(ctx context.Context, writer any) {
+	if f, ok := writer.(*files); ok {
+		f.start(ctx)
+	}
+}
+
+// Writes reports whether a Writer writes.
 func Writes(writer any) bool {
 	f, ok := writer.(*files)
-	if !ok || f == nil || f.cancel == nil {
+	if !ok || f == nil {
 		return false
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	select {
 	case <-f.done:
 		return false
 	default:
-		return true
+		return f.cancel != nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/stile-project/stile/config"
@@ -20,9 +21,11 @@ type files struct {
 	keepers []*keep.Keeper
 	outlet  *outlet.Files
 
-	cancel context.CancelFunc // nil before start
-	done   chan struct{}
-	err    error
+	mu      sync.Mutex         // guards cancel and stopped
+	cancel  context.CancelFunc // nil before start
+	stopped bool
+	done    chan struct{}
+	err     error // when done
 }
 
 // filesOf makes what writes the files of a plan, or gives that of now if it is the same.
@@ -80,9 +83,15 @@ func tellFile(log *slog.Logger, status outlet.Status) {
 	}
 }
 
-// start writes until ctx ends, or stop.
+// start writes until ctx ends, or stop. A plan may have been gone over to just when Run begins: what was stopped by then
+// never starts.
 func (f *files) start(ctx context.Context) {
-	if f == nil || f.cancel != nil {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cancel != nil || f.stopped {
 		return
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
@@ -94,10 +103,17 @@ func (f *files) start(ctx context.Context) {
 
 // stop returns when nothing is written any more. What was written stays.
 func (f *files) stop() error {
-	if f == nil || f.cancel == nil {
+	if f == nil {
 		return nil
 	}
-	f.cancel()
+	f.mu.Lock()
+	cancel := f.cancel
+	f.stopped = true
+	f.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
 	<-f.done
 	return f.err
 }

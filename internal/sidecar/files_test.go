@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stile-project/stile/internal/sidecar"
 )
 
 func TestFilesAreAsThePlanSays(t *testing.T) {
@@ -96,5 +98,27 @@ func TestFilesAreWaitedFor(t *testing.T) {
 	s.apply(oneECS)
 	if err := s.sidecar.FilesWritten(ctx); err != nil {
 		t.Errorf("there are none: %v", err)
+	}
+}
+
+// Run may begin just when another plan is gone over to, with the files of before in its hand.
+func TestFilesThatWereStoppedNeverStart(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply("  files: [{ crossing: visa, token: { path: '~/visa' } }]\n")
+	before := s.sidecar.Writer()
+	s.apply("  files: [{ crossing: visa, token: { path: '~/moved' } }]\n")
+	s.run()
+	if err := s.sidecar.FilesWritten(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sidecar.Start(t.Context(), before)
+	if sidecar.Writes(before) {
+		t.Error("two write the files of two plans")
+	}
+	now := s.sidecar.Writer()
+	sidecar.Start(t.Context(), now)
+	if !sidecar.Writes(now) {
+		t.Error("nothing writes")
 	}
 }
