@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// away is a stile without a terminal, as a supervisor starts it.
+func away(t *testing.T, w *workload, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...) //nolint:gosec // the test's own
+	cmd.Dir, cmd.Env = w.folder, append([]string{"PATH=" + os.Getenv("PATH")}, w.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
+
+// ending is how a process ended, as its parent sees it.
+func ending(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	err := cmd.Wait()
+	var exited *exec.ExitError
+	if err != nil && !errors.As(err, &exited) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.String()
+}
+
+func TestExecPassesSignals(t *testing.T) {
+	t.Parallel()
+	w := execWorkload(t, map[string]string{"tells": tells})
+	cmd := away(t, w, "stile", "exec", "images", "--", "sh", "tells")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan() // its parent
+	for _, s := range []struct {
+		signal syscall.Signal
+		name   string
+	}{
+		{syscall.SIGINT, "INT"}, {syscall.SIGINT, "INT"}, {syscall.SIGTERM, "TERM"}, {syscall.SIGTERM, "TERM"}, {syscall.SIGHUP, "HUP"},
+		{syscall.SIGQUIT, "QUIT"}, {syscall.SIGUSR2, "USR2"}, {syscall.SIGWINCH, "WINCH"},
+	} {
+		if slices.Contains(ignored, os.Signal(s.signal)) {
+			continue // by whoever runs the tests
+		}
+		if err := cmd.Process.Signal(s.signal); err != nil {
+			t.Fatal(err)
+		}
+		if !lines.Scan() || lines.Text() != "told "+s.name {
+			t.Fatalf("after %v: %q, want the command to be told once", s.signal, lines.Text())
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || lines.Text() != "over" {
+		t.Errorf("%q, want no other signal before the last", lines.Text())
+	}
+	if got := ending(t, cmd); got != "exit status 5" {
+		t.Error(got)
+	}
+}
+
+// What ended the command ends stile, as far as the Go runtime can; other signals are the exit code that a shell gives.
+func TestExecEndsAsItsCommand(t *testing.T) {
+	t.Parallel()
+	if len(ignored) > 0 {
+		t.Skip("the tests run with signals ignored, so commands are too")
+	}
+	w := execWorkload(t, nil)
+	for script, want := range map[string]string{
+		"exit 0": "exit status 0", "exit 3": "exit status 3", "exit 130": "exit status 130",
+		"kill -INT $$": "signal: interrupt", "kill -TERM $$": "signal: terminated", "kill -HUP $$": "signal: hangup",
+		"kill -KILL $$": "exit status 137", "ulimit -c 0; kill -QUIT $$": "exit status 131",
+	} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			cmd := away(t, w, "stile", "exec", "images", "--", "sh", "-c", script)
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if got := ending(t, cmd); got != want || errs.Len() > 0 {
+				t.Errorf("%s, want %s; %s", got, want, &errs)
+			}
+		})
+	}
+}
+
+// A signal that comes before the command does ends stile, which leaves nothing behind.
+func TestExecEndedBeforeItsCommand(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			if slices.Contains(ignored, os.Signal(s)) {
+				t.Skip("the tests run with it ignored")
+			}
+			w := execWorkload(t, nil)
+			asked := make(chan struct{})
+			var once sync.Once
+			w.spoil("iamcredentials.googleapis.com", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				once.Do(func() { close(asked) })
+				<-r.Context().Done()
+			}))
+			temporary := filepath.Join(w.folder, "tmp")
+			if err := os.Mkdir(temporary, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := away(t, w, "stile", "exec", "warehouse", "--", "touch", "ran")
+			cmd.Env = append(cmd.Env, "TMPDIR="+temporary)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			if left, _ := os.ReadDir(temporary); len(left) != 1 {
+				t.Errorf("%d folders in the temporary one, want gcloud's: then there is nothing to see", len(left))
+			}
+			if err := cmd.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+			if got := ending(t, cmd); got != "signal: "+s.String() {
+				t.Error(got)
+			}
+			if left, _ := os.ReadDir(temporary); len(left) > 0 {
+				t.Errorf("it left %s", left[0].Name())
+			}
+			if _, err := os.Stat(filepath.Join(w.folder, "ran")); err == nil {
+				t.Error("the command ran")
+			}
+		})
+	}
+}
+
+// What stile is started to ignore, the command ignores, as it does under nohup alone.
+func TestExecIgnoredSignals(t *testing.T) {
+	t.Parallel()
+	w := execWorkload(t, map[string]string{"command": "kill -HUP $$; kill -INT $$; kill -HUP $PPID; kill -INT $PPID; echo alive"})
+	out, err := away(t, w, "sh", "-c", "trap '' HUP INT; exec stile exec images -- sh command").Output()
+	if string(out) != "alive\n" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Killed, stile can pass nothing on: the kernel has the command end.
+func TestExecKilled(t *testing.T) {
+	t.Parallel()
+	w := execWorkload(t, map[string]string{"command": "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.01; done"})
+	cmd := away(t, w, "stile", "exec", "images", "--", "sh", "command")
+	r, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	cmd.Stdout = to
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = to.Close()
+	if err := r.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(r)
+	lines.Scan()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ending(t, cmd); got != "signal: killed" {
+		t.Error(got)
+	}
+	if !lines.Scan() || lines.Text() != "told" {
+		t.Errorf("%q, %v: the command runs on", strings.TrimSpace(lines.Text()), lines.Err())
+	}
+}
