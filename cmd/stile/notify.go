@@ -7,12 +7,16 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // A notification tells systemd how a service stands. Nil: there is no systemd that wants to know.
 // Source: sd_notify(3).
-type notification struct{ socket *net.UnixAddr }
+type notification struct {
+	socket *net.UnixAddr
+	was    atomic.Bool // ready
+}
 
 func notifier(socket string) *notification {
 	if socket == "" {
@@ -21,13 +25,20 @@ func notifier(socket string) *notification {
 	if strings.HasPrefix(socket, "@") {
 		socket = "\x00" + socket[1:]
 	}
-	return &notification{&net.UnixAddr{Name: socket, Net: "unixgram"}}
+	return &notification{socket: &net.UnixAddr{Name: socket, Net: "unixgram"}}
 }
 
-// send tells some assignments, as far as they can be told: whether systemd listens is systemd's affair.
+// send tells some assignments, as far as they can be told: whether systemd listens is systemd's affair. READY=1 alone is
+// the end of a reload. Before the service has been ready, that would have systemd start what waits for it.
 func (n *notification) send(assignments ...string) {
-	if n == nil {
+	const ready = "READY=1"
+	switch {
+	case n == nil:
 		return
+	case len(assignments) == 1 && assignments[0] == ready && !n.was.Load():
+		return
+	case assignments[0] == ready:
+		n.was.Store(true)
 	}
 	conn, err := net.DialUnix("unixgram", nil, n.socket)
 	if err != nil {
@@ -38,7 +49,7 @@ func (n *notification) send(assignments ...string) {
 }
 
 func (n *notification) reloading() {
-	if n != nil {
+	if n != nil && n.was.Load() {
 		n.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10))
 	}
 }
