@@ -3,15 +3,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/stile-project/stile"
-	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/internal/sidecar"
 	"github.com/stile-project/stile/outlet"
 )
@@ -19,11 +19,20 @@ import (
 // envFormats are what --print-env writes.
 var envFormats = []string{"sh", "fish", "powershell", "docker", "json"}
 
-// printEnv prints how programs find a crossing's endpoints, and what would win over that.
+// printEnv prints how programs find a crossing, and takes away what would win over that.
 func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) error {
-	vars, shadows, err := p.variables(ctx, o.printEnv, plan)
+	c, ok := plan.Crossings[o.printEnv]
+	if !ok {
+		return misuse("find the crossing", "there is no crossing %.64q", o.printEnv)
+	}
+	f := &finding{program: p, name: o.printEnv, crossing: c, plan: plan, options: p.sidecarOptions(p.logger("text"))}
+	f.ask(ctx)
+	vars, shadows, err := f.variables()
 	if err != nil {
 		return err
+	}
+	if f.unasked != nil {
+		p.warn("%v: what is printed is how serve would have it in the environment of this command", f.unasked)
 	}
 	switch o.format {
 	case "json":
@@ -57,45 +66,62 @@ func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) e
 	return outlet.Script(p.stdout, shell, vars)
 }
 
-func (p *program) variables(ctx context.Context, name string, plan sidecar.Plan) ([]outlet.Variable, []string, error) {
-	c, ok := plan.Crossings[name]
-	if !ok {
-		return nil, nil, misuse("find the crossing", "there is no crossing %.64q", name)
-	}
-	region := ""
-	if c.To.AWS != nil {
-		region = p.region(c.To.AWS.Region)
-	}
-	options := p.sidecarOptions(p.logger("text"))
-	var vars []outlet.Variable
-	var shadows []string
+// variables are those of the crossing's endpoints, or where it has none, of its files.
+func (f *finding) variables() (vars []outlet.Variable, shadows []string, err error) {
 	unix := ""
-	for _, e := range plan.Serve.Endpoints {
-		if !slices.Contains(e.Crossings(), name) {
+	for _, e := range f.plan.Serve.Endpoints {
+		if !slices.Contains(e.Crossings(), f.name) {
 			continue
 		}
 		if strings.HasPrefix(e.Listen, "unix:") {
 			unix = e.Listen
 			continue
 		}
-		address, file, err := p.whereServed(ctx, e, plan, options)
+		address, file, err := f.endpoint(e)
 		if err != nil {
 			return nil, nil, err
 		}
-		vars = add(vars, sidecar.Variables(e.Kind(), address, name, sidecar.Bearer{File: file}, region))
+		vars = add(vars, sidecar.Variables(e.Kind(), address, f.name, sidecar.Bearer{File: file}, f.region()))
 		shadows = append(shadows, sidecar.Shadowing(e.Kind())...)
 	}
-	switch {
-	case len(vars) == 0 && unix != "":
-		return nil, nil, &stile.Error{Op: "find the endpoint", Err: fmt.Errorf("%w: %s is served at %s, and no SDK asks at a Unix socket", stile.ErrMisuse, name, unix), Hint: "serve it at 127.0.0.1:PORT"}
-	case len(vars) == 0:
-		return nil, nil, &stile.Error{Op: "find the endpoint", Err: fmt.Errorf("%w: no endpoint serves %s", stile.ErrMisuse, name), Hint: "add one to the serve block, or name it by a flag such as --ecs ADDRESS"}
+	var files []string
+	if len(vars) > 0 {
+		f.warnOfDefaults()
+	} else {
+		vars, shadows, files = f.fileVariables()
+	}
+	if len(vars) == 0 {
+		return nil, nil, f.nothing(unix, files)
 	}
 	set := func(name string) bool {
 		return slices.ContainsFunc(vars, func(v outlet.Variable) bool { return v.Name == name })
 	}
 	slices.Sort(shadows)
 	return vars, slices.DeleteFunc(slices.Compact(shadows), set), nil
+}
+
+// nothing says why there are no variables.
+func (f *finding) nothing(unix string, files []string) error {
+	e := &stile.Error{Op: "find the endpoint"}
+	switch {
+	case len(files) > 0:
+		e.Err = fmt.Errorf("%w: no endpoint serves %s, and what it is kept in is for no variable that every program reads: %s", stile.ErrMisuse, f.name, strings.Join(files, ", "))
+		e.Hint = "tell the program the path, by credential_source.file or a setting of its own; or add an endpoint to the serve block"
+	case unix != "":
+		e.Err = fmt.Errorf("%w: %s is served at %s, and no SDK asks at a Unix socket", stile.ErrMisuse, f.name, unix)
+		e.Hint = "serve it at 127.0.0.1:PORT"
+	default:
+		e.Err = fmt.Errorf("%w: no endpoint serves %s", stile.ErrMisuse, f.name)
+		e.Hint = "add one to the serve block, or name it by a flag such as --ecs ADDRESS"
+	}
+	return e
+}
+
+func (f *finding) region() string {
+	if f.crossing.To.AWS == nil {
+		return ""
+	}
+	return f.program.region(f.crossing.To.AWS.Region)
 }
 
 // add leaves out what is there already.
@@ -108,36 +134,25 @@ func add(vars, more []outlet.Variable) []outlet.Variable {
 	return vars
 }
 
-// whereServed is the endpoint's address, and for ECS the file of its token. Where the system chose the port, only the
-// running serve knows.
-func (p *program) whereServed(ctx context.Context, e config.Endpoint, plan sidecar.Plan, options sidecar.Options) (address, file string, err error) {
-	if e.Kind() == "ecs" {
-		if file, err = options.TokenFile(e); err != nil {
-			return "", "", err
+// warnOfDefaults tells of what wins over an endpoint, and what no variable takes away without taking more.
+func (f *finding) warnOfDefaults() {
+	if f.crossing.To.GCP != nil {
+		f.program.warnOfDefaultCredentials()
+		return
+	}
+	for _, of := range []struct{ variable, usual string }{{"AWS_SHARED_CREDENTIALS_FILE", "credentials"}, {"AWS_CONFIG_FILE", "config"}} {
+		path := f.program.env(of.variable)
+		if path == "" && f.options.Home != "" {
+			path = filepath.Join(f.options.Home, ".aws", of.usual)
+		}
+		if path == "" || f.keepsDefault(path) {
+			continue
+		}
+		if data, err := os.ReadFile(filepath.Clean(path)); err == nil && hasDefaultIdentity(data) {
+			f.program.warn("%s has a default profile, which wins over the endpoint in programs that read it: set %s=%s for them, as stile exec does, or rename the profile",
+				path, of.variable, os.DevNull)
 		}
 	}
-	host, port, err := net.SplitHostPort(e.Listen)
-	if err != nil {
-		return "", "", misuse("find the endpoint", "%.100q: want HOST:PORT", e.Listen)
-	}
-	if port != "0" {
-		return reachable(host, port), file, nil
-	}
-	if plan.Serve.Admin == "" {
-		return "", "", &stile.Error{Op: "find the endpoint", Err: fmt.Errorf("%w: its port is chosen when it starts", stile.ErrMisuse), Hint: "give serve an admin address, which knows, or the endpoint a port"}
-	}
-	report, err := askStatus(ctx, plan.Serve.Admin)
-	if err != nil {
-		return "", "", err
-	}
-	one, ok := report.Address(e)
-	if !ok || len(one.Addresses) == 0 {
-		return "", "", misuse("find the endpoint", "what is served at %s is another configuration", plan.Serve.Admin)
-	}
-	if host, port, err = net.SplitHostPort(one.Addresses[0]); err != nil {
-		return "", "", err
-	}
-	return reachable(host, port), cmp.Or(one.TokenFile, file), nil
 }
 
 // reachable is how a program on this machine gets to an address.
