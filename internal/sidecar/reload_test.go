@@ -63,11 +63,15 @@ func TestBadPlanLeavesNothingBehind(t *testing.T) {
 		"listen on " + taken:              plan(t, withOther+"    - { imds: again, listen: '"+taken+"' }\n"),
 		"other machines could reach it":   listening(plan(t, withOther), "0.0.0.0:0"),
 		"their paths are the same":        listening(plan(t, withOther+"    - { ecs: [again], listen: '127.0.0.1:0' }\n"), "unix:"+filepath.Join(s.folder, "s")),
+		"/no/such/folder":                 plan(t, "  files: [{ crossing: visa, token: { path: /no/such/folder/token } }]\n"+withOther),
 		"no user \"nobody-of-that-name\"": plan(t, "  allow_users: [nobody-of-that-name]\n"+withOther),
 	} {
 		err := s.sidecar.Apply(t.Context(), p)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
+		}
+		if open := s.sidecar.Report().Endpoints; len(open) != 1 || open[0].Name != "ecs" {
+			t.Errorf("%s: listening are %v", want, open)
 		}
 	}
 	if n := s.readyAgain(withAgain); n != 0 {
