@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -159,6 +160,14 @@ func TestAdminTellsOfEndpoints(t *testing.T) {
 	}
 	if got := ask("/readyz"); !strings.HasPrefix(got, "200 ") {
 		t.Error(got)
+	}
+	w := httptest.NewRecorder()
+	if s.sidecar.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/status", http.NoBody)); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST /status: %d", w.Code)
+	}
+	w = httptest.NewRecorder()
+	if s.sidecar.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/status", http.NoBody)); w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("/status is %s", w.Header())
 	}
 	if got := ask("/metrics"); !strings.Contains(got, `stile_exchanges_total{crossing="images",result="ok"} 1`) {
 		t.Error(got)

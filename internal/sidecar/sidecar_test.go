@@ -441,13 +441,14 @@ func TestOneAddressForAll(t *testing.T) {
 	for i := range p.Serve.Endpoints {
 		p.Serve.Endpoints[i].Listen = socket
 	}
+	p.Serve.Endpoints[1].AllowV1 = true // so that it can be told from the others
 	if err := s.sidecar.Apply(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	s.run()
 	s.until("ready", s.ready)
 	for path, want := range map[string]string{
-		"/v1/credentials/images": "401 ", "/v1/credentials/warehouse": "401 ", "/latest/meta-data/": "401 ", "/computeMetadata/v1/": "403 ", "/%63omputeMetadata/v1/": "401 ", "/": "200 computeMetadata/", "/else": "401 ",
+		"/v1/credentials/images": "401 ", "/v1/credentials/warehouse": "401 ", "/latest/meta-data/": "200 iam/", "/computeMetadata/v1/": "403 ", "/%63omputeMetadata/v1/": "404 ", "/": "200 computeMetadata/", "/else": "404 ",
 	} {
 		if got := overUnix(t, socket[len("unix:"):], path); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %.60q, want %q", path, got, want)
