@@ -118,7 +118,7 @@ func TestTransportTellsOfCertificates(t *testing.T) {
 	provider, ended := recorded()
 	base := &http.Transport{}
 	defer base.CloseIdleConnections()
-	res, err := (&http.Client{Transport: traces.Transport(provider, base)}).Get(server.URL) //nolint:noctx // it ends by itself
+	res, err := (&http.Client{Transport: traces.Transport(provider, base)}).Get(server.URL)
 	if err == nil {
 		_ = res.Body.Close()
 		t.Fatal("it went well")

@@ -4,6 +4,7 @@
 package exportertest
 
 import (
+	"cmp"
 	"compress/gzip"
 	"encoding/hex"
 	"fmt"
@@ -102,7 +103,7 @@ func (c *Collector) Lines() []string {
 			}
 		}
 	}
-	slices.SortStableFunc(spans, func(a, b found) int { return int(int64(a.GetStartTimeUnixNano()) - int64(b.GetStartTimeUnixNano())) })
+	slices.SortStableFunc(spans, func(a, b found) int { return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano()) })
 	traces := map[string]int{}
 	var lines []string
 	for _, s := range spans {
