@@ -55,7 +55,7 @@ func herdOfProcesses(ctx context.Context, at *place, c *clouds, server *redisSer
 }
 
 // stampedes are several with each kind of store, as it is unless told otherwise, and one with more patience for the
-// server: a process that gets no processor for the second that it has goes on without it. A folder has ten seconds.
+// server: a server that gets no processor for the second that it has is given up. A folder has ten seconds.
 func (c *clouds) stampedes(many, alone, rounds int, server *redisServer) ([]stampede, error) {
 	all := []stampede{{"without a store", alone, alone, []string{"STILE_NO_CACHE=1"}}}
 	add := func(name, store string) error {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// DefaultStoreDeadline is how long one call to a store may take.
+	// DefaultStoreDeadline is how long a store has for one call, counted as [Patience] does.
 	DefaultStoreDeadline = time.Second
 
 	firstRest   = 30 * time.Second // how long a store that failed is left alone: doubled for each failure in a row
@@ -27,6 +27,7 @@ type guard struct {
 	store    Store
 	deadline time.Duration
 	memory   *Memory
+	after    func(time.Duration, func()) *time.Timer // nil: time.AfterFunc
 
 	mu     sync.Mutex
 	failed int             // in a row
@@ -45,7 +46,7 @@ func ask[T any](ctx context.Context, g *guard, what string, do func(context.Cont
 	if deadline == 0 {
 		deadline = DefaultStoreDeadline
 	}
-	bounded, cancel := context.WithTimeout(ctx, deadline)
+	bounded, cancel := patiently(ctx, deadline, g.timer())
 	defer cancel()
 	answered, gone := make(chan answer), make(chan struct{})
 	go func() {
@@ -62,13 +63,24 @@ func ask[T any](ctx context.Context, g *guard, what string, do func(context.Cont
 	select {
 	case a = <-answered:
 	case <-bounded.Done():
-		close(gone)
-		a.err = bounded.Err()
+		select {
+		case a = <-answered: // just in time
+		default:
+			close(gone)
+			a.err = context.Cause(bounded)
+		}
 	}
 	if a.err == nil || ctx.Err() == nil {
 		g.judge(ctx, what, a.err)
 	}
 	return a.value, a.err
+}
+
+func (g *guard) timer() func(time.Duration, func()) *time.Timer {
+	if g.after != nil {
+		return g.after
+	}
+	return time.AfterFunc
 }
 
 func (g *guard) resting() bool {

@@ -21,7 +21,9 @@ type Record struct {
 var ErrAbsent = errors.New("nothing is kept under this key")
 
 // A Store keeps credentials where other processes find them. It serves a [Memory], which works on without it when it
-// fails, and gives every call a deadline. Implementations are safe for concurrent use and honour the context.
+// fails, and has every call's context end when the store has had its time. That context need have no deadline, since its
+// time is counted as [Patience] does: what bounds a call by itself had better do the same. Implementations are safe for
+// concurrent use and honour the context.
 type Store interface {
 	// Key is what c's credential is kept under: equal for two processes exactly when they may use each other's.
 	// It fails with [stile.ErrMisuse] for a crossing that cannot be shared.

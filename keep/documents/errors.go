@@ -19,7 +19,11 @@ import (
 func (s *Store) failed(ctx context.Context, verb string, err error) error {
 	failed := &stile.Error{Op: verb + " " + s.place}
 	var said *stile.Error
-	switch ended := ctx.Err(); {
+	ended := ctx.Err()
+	if ended != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		ended = context.DeadlineExceeded // as keep.Patience tells it
+	}
+	switch {
 	case ended != nil:
 		failed.Err = fmt.Errorf("%w: no answer from %s: %w", stile.ErrTemporary, s.place, ended)
 		failed.Hint = "see whether " + s.place + " can be reached from here"

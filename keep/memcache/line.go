@@ -162,7 +162,7 @@ const (
 	// idleTime is how long a connection is put aside for: long enough for the calls of one exchange, and too short for
 	// servers and firewalls that drop idle connections.
 	idleTime = 5 * time.Second
-	// longestCall bounds a call whose context does not.
+	// longestCall bounds a call whose context does not, counted as keep.Patience does.
 	longestCall = 5 * time.Second
 )
 
@@ -179,14 +179,14 @@ type lines struct {
 // with lends a connection for work, until ctx ends. One on which work failed is closed: nobody knows what is still to
 // come on it.
 func (ls *lines) with(ctx context.Context, address string, work func(*line) error) error {
-	ctx, cancel := context.WithTimeout(ctx, longestCall)
+	ctx, cancel := keep.Patience(ctx, longestCall)
 	defer cancel()
 	l, err := ls.borrow(ctx, address)
 	if err != nil {
 		return err
 	}
 	defer ls.using.Done()
-	deadline, _ := ctx.Deadline()
+	deadline, _ := ctx.Deadline() // none: the connection has none either, until ctx ends
 	err = l.conn.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {

@@ -41,7 +41,15 @@ func at(addresses ...string) Options { return Options{Addresses: addresses} }
 // within gives a context that ends soon, and checks that what it was for did not take much longer.
 func within(t *testing.T, d time.Duration, call func(context.Context) error) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+	return bounded(t, context.WithTimeout, d, call)
+}
+
+// bounds are how a call's time is counted: by the clock, or as a Memory does it.
+var bounds = map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){"the clock": context.WithTimeout, "patience": keep.Patience}
+
+func bounded(t *testing.T, bound func(context.Context, time.Duration) (context.Context, context.CancelFunc), d time.Duration, call func(context.Context) error) error {
+	t.Helper()
+	ctx, cancel := bound(t.Context(), d)
 	defer cancel()
 	began := time.Now()
 	err := call(ctx)
@@ -143,7 +151,9 @@ func TestFrozen(t *testing.T) {
 	}
 	server.Freeze()
 	for op, call := range calls(c, "name", []byte("value")) {
-		wantFault(t, op, within(t, 200*time.Millisecond, call), context.DeadlineExceeded)
+		for by, bound := range bounds {
+			wantFault(t, op+", by "+by, bounded(t, bound, 200*time.Millisecond, call), context.DeadlineExceeded)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
@@ -302,4 +312,12 @@ func TestClosed(t *testing.T) {
 		}
 	}
 	wantFault(t, "closed", get(c, "name")(t.Context()), stile.ErrTemporary)
+}
+
+func TestAbsent(t *testing.T) {
+	t.Parallel()
+	storetest.Absent(t, func() string { return memcached(t).Address }, func(t *testing.T, address string) shared.Backend {
+		t.Helper()
+		return open(t, at(address))
+	})
 }

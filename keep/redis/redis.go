@@ -36,10 +36,14 @@ import (
 )
 
 const (
-	// longestCall bounds a call whose context does not, and how long what a caller gave up may go on.
+	// longestCall bounds a call whose context does not, counted as keep.Patience does.
 	longestCall = 5 * time.Second
-	// dialTime bounds opening one connection: go-redis opens them apart from whoever waits.
+	// dialTime bounds opening one connection, counted so as well: go-redis opens them apart from whoever waits.
 	dialTime = 3 * time.Second
+	// abandoned is how long go-redis waits for the network in what a caller gave up. It counts by the clock, so this is
+	// far more than a call may take, for it would cut short a process that gets no processor; and it is less than the
+	// rest that a Memory gives a store that failed, so that connections are free by then.
+	abandoned = 20 * time.Second
 	// idleTime is how long a connection is put aside for. Firewalls drop idle ones, and some after a few minutes.
 	idleTime = time.Minute
 
@@ -92,7 +96,7 @@ func Open(o Options) (*Client, error) {
 		// while it moves names; they are followed on the spot.
 		c.rdb = redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: o.Addresses, CredentialsProviderContext: o.credentials, Dialer: dial, Protocol: 2, DisableRoutingPolicies: true,
-			MaxRedirects: 2, MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTime, ReadTimeout: longestCall, ContextTimeoutEnabled: true,
+			MaxRedirects: 2, MaxRetries: -1, DialerRetries: 1, DialTimeout: abandoned, ReadTimeout: abandoned, ContextTimeoutEnabled: true,
 			PoolSize: mostConns, MaxIdleConns: idleConns, ConnMaxIdleTime: idleTime, PipelinePoolSize: -1,
 			ReadBufferSize: buffer, WriteBufferSize: buffer, DisableIdentity: true,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -110,7 +114,7 @@ type (
 func settings(address string, database int, credentials credentialsFunc, dial dialFunc) *redis.Options {
 	return &redis.Options{
 		Addr: address, DB: database, CredentialsProviderContext: credentials, Dialer: dial, Protocol: 2,
-		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTime, ReadTimeout: longestCall, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1, DialTimeout: abandoned, ReadTimeout: abandoned, ContextTimeoutEnabled: true,
 		PoolSize: mostConns, MaxIdleConns: idleConns, ConnMaxIdleTime: idleTime, PipelinePoolSize: -1,
 		ReadBufferSize: buffer, WriteBufferSize: buffer, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -123,7 +127,7 @@ func dialer(running context.Context, dial dialFunc, config *tls.Config) dialFunc
 		dial = (&net.Dialer{}).DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, dialTime)
+		ctx, cancel := keep.Patience(ctx, dialTime)
 		defer cancel()
 		defer context.AfterFunc(running, cancel)()
 		plain, err := dial(ctx, network, address)
@@ -185,7 +189,7 @@ func ask[T any](ctx context.Context, c *Client, op string, call func(context.Con
 		got.err = net.ErrClosed
 	}
 	if got.err == nil {
-		calling, cancel := context.WithTimeout(ctx, longestCall)
+		calling, cancel := keep.Patience(ctx, longestCall)
 		came := make(chan answer, 1)
 		go func() {
 			defer c.work.Done()
@@ -199,7 +203,7 @@ func ask[T any](ctx context.Context, c *Client, op string, call func(context.Con
 			select {
 			case got = <-came: // it ended calling itself
 			default:
-				got.err = calling.Err()
+				got.err = context.Cause(calling)
 			}
 		}
 	}

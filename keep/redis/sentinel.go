@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/keep"
 	"github.com/stile-project/stile/keep/shared"
 )
 
@@ -37,10 +38,11 @@ func (o *Options) toMaster(dial dialFunc) dialFunc {
 
 // masterBy asks one sentinel. A sentinel that does not answer leaves time for the next ones.
 func (o *Options) masterBy(ctx context.Context, sentinel string, dial dialFunc) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime/time.Duration(len(o.Addresses)+1))
+	ctx, cancel := keep.Patience(ctx, dialTime/time.Duration(len(o.Addresses)+1))
 	defer cancel()
 	rdb := redis.NewClient(settings(sentinel, 0, o.sentinelCredentials, dial))
 	defer func() { _ = rdb.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = rdb.Close() })() // which go-redis would not notice
 	const op = "ask a sentinel for the master"
 	at, err := rdb.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", o.Master).StringSlice()
 	switch {

@@ -77,7 +77,15 @@ func until(t *testing.T, what string, done func() bool) {
 // within gives a context that ends soon, and checks that what it was for did not take much longer.
 func within(t *testing.T, d time.Duration, call func(context.Context) error) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+	return bounded(t, context.WithTimeout, d, call)
+}
+
+// bounds are how a call's time is counted: by the clock, or as a Memory does it.
+var bounds = map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){"the clock": context.WithTimeout, "patience": keep.Patience}
+
+func bounded(t *testing.T, bound func(context.Context, time.Duration) (context.Context, context.CancelFunc), d time.Duration, call func(context.Context) error) error {
+	t.Helper()
+	ctx, cancel := bound(t.Context(), d)
 	defer cancel()
 	began := time.Now()
 	err := call(ctx)
@@ -292,7 +300,9 @@ func TestFrozen(t *testing.T) {
 	p.Freeze()
 	for what, c := range map[string]*Client{"a connection of before": known, "a new connection": fresh} {
 		for op, call := range calls(c, "name") {
-			wantFault(t, what+", "+op, within(t, 100*time.Millisecond, call), context.DeadlineExceeded)
+			for by, bound := range bounds {
+				wantFault(t, what+", "+op+", by "+by, bounded(t, bound, 100*time.Millisecond, call), context.DeadlineExceeded, "gave up waiting")
+			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
@@ -310,6 +320,35 @@ func TestFrozen(t *testing.T) {
 	until(t, "an answer after the thaw", func() bool {
 		return within(t, time.Second, func(ctx context.Context) error { return known.Remove(ctx, "lease", "holder") }) == nil
 	})
+}
+
+// Nobody answers, and nobody says that they do not.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {Kind: Cluster}, {Kind: Sentinel, Master: "main"}} {
+		o.Addresses = []string{"192.0.2.1:6379"}
+		o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}
+		c := open(t, o)
+		for by, bound := range bounds {
+			wantFault(t, fmt.Sprintf("kind %d, by %s", o.Kind, by), bounded(t, bound, 100*time.Millisecond, get(c, "name")), context.DeadlineExceeded)
+		}
+	}
+}
+
+// A sentinel that hangs has its share of the time, and no more.
+func TestFrozenSentinel(t *testing.T) {
+	t.Parallel()
+	p := server(t)
+	frozen, well := sentinel(t, p.Address), sentinel(t, p.Address)
+	c := open(t, Options{Kind: Sentinel, Addresses: []string{frozen.Address, well.Address}, Master: "main"})
+	frozen.Freeze()
+	defer frozen.Thaw()
+	if err := bounded(t, keep.Patience, longestCall, get(c, "name")); !errors.Is(err, keep.ErrAbsent) {
+		t.Errorf("got %v; want what the other sentinel's master says", err)
+	}
 }
 
 func TestFull(t *testing.T) {
@@ -505,4 +544,12 @@ func TestClosed(t *testing.T) {
 		}
 	}
 	wantFault(t, "closed", get(c, "name")(t.Context()), stile.ErrTemporary)
+}
+
+func TestAbsent(t *testing.T) {
+	t.Parallel()
+	storetest.Absent(t, func() string { return server(t).Address }, func(t *testing.T, address string) shared.Backend {
+		t.Helper()
+		return open(t, Options{Addresses: []string{address}})
+	})
 }

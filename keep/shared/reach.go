@@ -114,6 +114,9 @@ func Fault(ctx context.Context, op, engine string, err error) error {
 	var record tls.RecordHeaderError
 	var told *stile.Error
 	ended := ctx.Err()
+	if ended != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		ended = context.DeadlineExceeded // as keep.Patience tells it
+	}
 	if deadline, set := ctx.Deadline(); set && ended == nil && !time.Now().Before(deadline) {
 		ended = context.DeadlineExceeded // a connection notices the deadline before the context does
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/keep"
 	"github.com/stile-project/stile/keep/shared"
 	"github.com/stile-project/stile/keep/shared/storetest"
 )
@@ -128,6 +129,8 @@ func TestFault(t *testing.T) {
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Hour))
 	defer cancel()
+	patient, cancel := keep.Patience(t.Context(), 0)
+	defer cancel()
 	ours := &stile.Error{Op: "read the password", Err: stile.ErrMisuse}
 	for _, c := range []struct {
 		name  string
@@ -138,6 +141,7 @@ func TestFault(t *testing.T) {
 	}{
 		{"the caller has gone", ended, errors.New("hunter2"), context.Canceled, "gave up waiting"},
 		{"the deadline has passed", late, os.ErrDeadlineExceeded, context.DeadlineExceeded, "gave up waiting"},
+		{"the engine has had its time", patient, net.ErrClosed, context.DeadlineExceeded, "gave up waiting"},
 		{"the connection was first to notice", tardy{t.Context()}, os.ErrDeadlineExceeded, context.DeadlineExceeded, "gave up waiting"},
 		{"our own", t.Context(), fmt.Errorf("hunter2: %w", ours), stile.ErrMisuse, "read the password"},
 		{"the network", t.Context(), fmt.Errorf("hunter2: %w", &net.OpError{Op: "dial", Err: errors.New("refused")}), stile.ErrTemporary, "dial: refused"},
