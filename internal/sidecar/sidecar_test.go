@@ -448,7 +448,7 @@ func TestOneAddressForAll(t *testing.T) {
 	s.run()
 	s.until("ready", s.ready)
 	for path, want := range map[string]string{
-		"/v1/credentials/images": "401 ", "/v1/credentials/warehouse": "401 ", "/latest/meta-data/": "200 iam/", "/computeMetadata/v1/": "403 ", "/%63omputeMetadata/v1/": "404 ", "/": "200 computeMetadata/", "/else": "404 ",
+		"/v1/credentials/images": "401 ", "/v1/credentials/warehouse": "401 ", "/latest/meta-data/": "200 iam/", "/computeMetadata/v1/": "403 ", "/%76%31/credentials/images": "404 ", "/": "200 computeMetadata/", "/else": "404 ",
 	} {
 		if got := overUnix(t, socket[len("unix:"):], path); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %.60q, want %q", path, got, want)
