@@ -147,7 +147,13 @@ func TestPrintEnvWithoutAnAdminAddress(t *testing.T) {
 func TestPrintEnvWhereServeCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
-		"hangs":   func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"hangs": func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(4 * askWithin):
+				t.Error("serve is still waited for")
+			}
+		},
 		"another": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) },
 		"away":    nil,
 	} {
