@@ -283,18 +283,21 @@ func TestColdCrossingIsExchangedOnce(t *testing.T) {
 	address, token := s.at("ecs")
 	s.run()
 	var all sync.WaitGroup
-	var wrong atomic.Int32
-	for range 1000 {
+	wrong := make(chan string, 1000)
+	for range cap(wrong) {
 		all.Go(func() {
 			code, body, err := get("http://"+address+"/v1/credentials/images", "Authorization", token)
 			if err != nil || code != http.StatusOK || !strings.Contains(body, `"AccessKeyId":"ASIA`) {
-				wrong.Add(1)
+				wrong <- fmt.Sprintf("%d %v", code, err)
 			}
 		})
 	}
 	all.Wait()
-	if wrong.Load() > 0 || s.exchanges() != 1 {
-		t.Errorf("%d of 1000 got none, and there was not one exchange", wrong.Load())
+	if len(wrong) > 0 {
+		t.Errorf("%d of %d got none: %s", len(wrong), cap(wrong), <-wrong)
+	}
+	if n := s.exchanges(); n != 1 {
+		t.Errorf("%d exchanges", n)
 	}
 }
 
