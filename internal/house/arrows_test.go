@@ -121,6 +121,9 @@ var directions = []rule{
 	}, {
 		of: []string{"./cmd/stile"}, never: slices.Concat([]string{"./lab/...", "gocloud.dev/..."}, telemetry, googleSDK), except: protowire,
 		why: "the program ships as a sidecar, and is small because it speaks Google's protocols itself and leaves the lab at home",
+	}, {
+		of: []string{"./cmd/stile-lab"}, never: []string{"github.com/aws/aws-sdk-go-v2/service/s3/...", "google.golang.org/grpc/...", "google.golang.org/api/..."},
+		why: "a stranger's first command compiles it from nothing, and the vendors' storage clients were two fifths of that",
 	},
 }
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,12 +31,11 @@ func buildClients(t *testing.T, folder string) {
 
 func goBuild(t *testing.T, program, folder string, flags ...string) {
 	t.Helper()
-	for _, argv := range [][]string{{"vet", "."}, append(append([]string{"build", "-o", program}, flags...), ".")} {
-		cmd := exec.CommandContext(t.Context(), "go", argv...)
-		cmd.Dir = folder
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %s in %s: %v\n%s", argv[0], folder, err, out)
-		}
+	argv := slices.Concat([]string{"build", "-o", program}, flags, []string{"."})
+	cmd := exec.CommandContext(t.Context(), "go", argv...)
+	cmd.Dir = folder
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build in %s: %v\n%s", folder, err, out)
 	}
 }
 
