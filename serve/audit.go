@@ -42,6 +42,7 @@ type audit struct {
 	stuck  atomic.Bool // the last line found no room
 
 	names    map[uint32]string // of users; the writer's own
+	callers  callers           // the same
 	gathered uint64            // lines since the last flush, the same
 	lastFail error             // of the last line, the same
 	told     time.Time         // when the log last heard of a failure, the same
@@ -52,6 +53,7 @@ type line struct {
 	at       time.Time
 	listener string
 	remote   string
+	from     *conn
 	who      peer
 	handed   offer.Handed
 	why      *refusal // nil: an endpoint answered
@@ -63,6 +65,7 @@ func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logg
 		close(a.done)
 		return a
 	}
+	a.callers = newCallers(a.pressed)
 	go func() {
 		defer close(a.done)
 		for l := range a.lines {
@@ -108,14 +111,14 @@ func (a *audit) flush() {
 // handed notes what an endpoint answered.
 func (a *audit) handed(c *conn, h offer.Handed) {
 	if a.handler != nil {
-		a.put(line{at: a.clock(), listener: c.l.now.Load().Name, remote: c.remote(), who: c.peer(), handed: h}, patience)
+		a.put(line{at: a.clock(), listener: c.l.now.Load().Name, remote: c.remote(), from: c, who: c.peer(), handed: h}, patience)
 	}
 }
 
 // refused notes what no endpoint saw. Such requests cost nobody anything, so there may be more than can be written.
 func (a *audit) refused(c *conn, listener string, why *refusal) {
 	if a.handler != nil {
-		a.put(line{at: a.clock(), listener: listener, remote: c.remote(), who: c.peer(), why: why}, 0)
+		a.put(line{at: a.clock(), listener: listener, remote: c.remote(), from: c, who: c.peer(), why: why}, 0)
 	}
 }
 
@@ -187,8 +190,8 @@ func (a *audit) write(l line) {
 			r.AddAttrs(slog.String("user", name))
 		}
 	}
-	if l.who.pid != 0 {
-		r.AddAttrs(slog.Int64("pid", int64(l.who.pid)))
+	if pid := a.callers.pid(l.from, l.who); pid != 0 {
+		r.AddAttrs(slog.Int64("pid", int64(pid)))
 	}
 	err := a.handler.Handle(ctx, r)
 	a.failed(err, 1)
@@ -196,6 +199,9 @@ func (a *audit) write(l line) {
 		a.gathered++
 	}
 }
+
+// pressed reports whether too many lines wait to go on with anything but writing.
+func (a *audit) pressed() bool { return len(a.lines) > pressing }
 
 // failed counts lines that are lost, if err says so.
 func (a *audit) failed(err error, lines uint64) {

@@ -29,6 +29,9 @@ type conn struct {
 
 	asked sync.Once
 	who   peer
+
+	sought bool  // whether its process was looked for; the audit's writer's own
+	pid    int32 // what was found, the same
 }
 
 // Read notes that the other end has something to say.
@@ -87,7 +90,8 @@ func (c *conn) note(h offer.Handed) {
 type peer struct {
 	known bool
 	uid   uint32
-	pid   int32 // 0: not known
+	pid   int32  // 0: not known
+	inode uint64 // of its socket, by which the process can be found; 0: not known
 }
 
 // A gate lets in as many connections as there may be.

@@ -22,7 +22,7 @@ type refusal struct {
 // What is refused. 403 is what the clouds' own endpoints say to what came through a proxy; none of the SDKs asks again.
 var (
 	badForm    = &refusal{http.StatusBadRequest, "form", "this is no proxy: ask for a path"}
-	badHost    = &refusal{http.StatusForbidden, "host", "no endpoint is known under this Host; a name of your own is allowed with hosts"}
+	badHost    = &refusal{http.StatusForbidden, "host", "no endpoint is known under this Host; allow a name of your own with hosts, under serve in stile.yaml"}
 	proxied    = &refusal{http.StatusForbidden, "proxy", "credentials are not handed out through a proxy; set NO_PROXY for this address"}
 	browser    = &refusal{http.StatusForbidden, "browser", "credentials are not handed out to web pages"}
 	withBody   = &refusal{http.StatusRequestEntityTooLarge, "body", "nothing here takes a body"}

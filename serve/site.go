@@ -4,6 +4,7 @@ package serve
 
 import (
 	"net/http"
+	"net/netip"
 	"reflect"
 	"runtime"
 	"strings"
@@ -78,9 +79,11 @@ func newSite(l Listener) (site, error) {
 		made.Mode = 0o600
 	}
 	for _, name := range l.Hosts {
-		if host, ok := parseHost(name); !ok || strings.Contains(name, ":") && !host.ip.IsValid() {
+		host, ok := parseHost(name)
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); !ok || strings.Contains(name, ":") && err != nil {
 			return site{}, misuse("write a host's name or address, without a port", "listener %q: no host: %q", l.Name, name)
-		} else if host.ip.IsValid() {
+		}
+		if host.ip.IsValid() {
 			made.names[host.ip.String()] = true
 		} else {
 			made.names[host.name] = true

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +46,7 @@ func tcpPeer(local, remote netip.AddrPort) peer {
 	if err != nil || found.inode == 0 || !alive {
 		return peer{}
 	}
-	return peer{known: true, uid: found.uid}
+	return peer{known: true, uid: found.uid, inode: found.inode}
 }
 
 func plain(a netip.AddrPort) netip.AddrPort {
@@ -195,15 +194,11 @@ func holder(at net.Addr) string {
 		return ""
 	}
 	user := "user id " + strconv.FormatUint(uint64(found.uid), 10)
-	link := "socket:[" + strconv.FormatUint(found.inode, 10) + "]"
-	files, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, file := range files {
-		if to, err := os.Readlink(file); err != nil || to != link {
-			continue
-		}
-		process := filepath.Dir(filepath.Dir(file))
-		name, _ := os.ReadFile(process + "/comm")
-		return fmt.Sprintf("%q (pid %s, %s)", strings.TrimSpace(string(name)), filepath.Base(process), user)
+	all, late := newProcesses(), time.Now().Add(time.Second)
+	pid, _ := all.holding(found.inode, found.uid, func() bool { return time.Now().After(late) })
+	if pid == 0 {
+		return "a program of " + user
 	}
-	return "a program of " + user
+	name, _ := os.ReadFile(fmt.Sprintf("%s/%d/comm", all.folder, pid))
+	return fmt.Sprintf("%q (pid %d, %s)", strings.TrimSpace(string(name)), pid, user)
 }
