@@ -19,6 +19,7 @@ import (
 // A Serve is what stile serve serves, and where.
 type Serve struct {
 	Admin      string     `json:"admin,omitempty"`       // an address for health, metrics and status, which hands out nothing; empty: none
+	Hosts      []string   `json:"hosts,omitempty"`       // names and addresses that requests may be made under, beside those that always are; without a port
 	AllowUsers []string   `json:"allow_users,omitempty"` // names or numbers of the users whose programs may ask the endpoints; empty: whoever can connect
 	Endpoints  []Endpoint `json:"endpoints,omitempty"`
 	Files      []KeptFile `json:"files,omitempty"`
@@ -44,7 +45,9 @@ type Endpoint struct {
 	AllowRemote bool   `json:"allow_remote,omitempty"` // let Listen be an address that other machines reach
 	Mode        string `json:"mode,omitempty"`         // of a Unix socket: 0600 or 0660; empty: 0600
 
-	TokenFile string `json:"token_file,omitempty"` // of ECS: holds the bearer token, and is made where absent; empty: a file in the runtime folder
+	TokenFile  string `json:"token_file,omitempty"`  // of ECS: holds the bearer token, and is made where absent; empty: a file in the runtime folder
+	TokenMode  string `json:"token_mode,omitempty"`  // of that file: 0400, 0440, 0444, 0600, 0640 or 0644; empty: its own, or 0600 if it is made
+	TokenGroup string `json:"token_group,omitempty"` // who owns that file: a name or a number; empty: as the system has it
 
 	AllowV1  bool `json:"allow_v1,omitempty"`  // of IMDS: answer without a session token, as version 1 of the protocol does
 	HopLimit int  `json:"hop_limit,omitempty"` // of IMDS: how many hops an answer may go, 1 to 64; 0: the system's own
@@ -128,6 +131,7 @@ const (
 	endpointLimit = 1000
 	servedLimit   = 100_000 // names at one endpoint
 	usersLimit    = 100
+	hostsLimit    = 100
 	hopLimitMost  = 64
 )
 
@@ -136,6 +140,7 @@ func (r *reader) serve(f *File, n *node) *Serve {
 	s := new(Serve)
 	r.mapping(n,
 		may("admin", r.text(&s.Admin, anAddress)),
+		may("hosts", r.texts(&s.Hosts, hostsLimit, hostName)),
 		may("allow_users", r.texts(&s.AllowUsers, usersLimit, userName)),
 		may("endpoints", func(n *node) {
 			r.each(n, endpointLimit, func(n *node) { s.Endpoints = append(s.Endpoints, r.endpoint(f, n)) })
@@ -198,7 +203,7 @@ func (r *reader) each(n *node, limit int, read func(*node)) {
 }
 
 // of says which endpoint a setting belongs to.
-var of = map[string]string{"token_file": "ecs", "allow_v1": "imds", "hop_limit": "imds", "project": "gce", "project_number": "gce", "zone": "gce"}
+var of = map[string]string{"token_file": "ecs", "token_mode": "ecs", "token_group": "ecs", "allow_v1": "imds", "hop_limit": "imds", "project": "gce", "project_number": "gce", "zone": "gce"}
 
 func (r *reader) endpoint(f *File, n *node) Endpoint {
 	e := Endpoint{Place: n.at.String()}
@@ -211,6 +216,8 @@ func (r *reader) endpoint(f *File, n *node) Endpoint {
 		may("allow_remote", r.truth(&e.AllowRemote)),
 		may("mode", r.text(&e.Mode, oneOf("0600", "0660"))),
 		may("token_file", r.text(&e.TokenFile, filePath)),
+		may("token_mode", r.text(&e.TokenMode, fileMode)),
+		may("token_group", r.text(&e.TokenGroup, userName)),
 		may("allow_v1", r.truth(&e.AllowV1)),
 		may("hop_limit", func(n *node) { r.hops(&e.HopLimit, n) }),
 		may("project", r.text(&e.Project, shape.Project)),
@@ -220,11 +227,14 @@ func (r *reader) endpoint(f *File, n *node) Endpoint {
 	if !whole {
 		return e
 	}
-	r.one(n, "an endpoint", "protocol", kinds, "listen", "allow_remote", "mode", "token_file", "allow_v1", "hop_limit", "project", "project_number", "zone")
+	r.one(n, "an endpoint", "protocol", kinds, "listen", "allow_remote", "mode", "token_file", "token_mode", "token_group", "allow_v1", "hop_limit", "project", "project_number", "zone")
 	for _, field := range n.fields {
 		if kind, ok := of[field.key]; ok && !n.has(kind) {
 			r.problem(field.at, "%s is for %s: remove it", field.key, kind)
 		}
+	}
+	if group, ok := n.field("token_group"); ok && ParseMode(e.TokenMode)&0o040 == 0 && (e.TokenMode != "" || !n.has("token_mode")) {
+		r.problem(group.at, `token_group: the group may not read the file: write token_mode: "0640" too`)
 	}
 	r.endpointListens(n, e)
 	return e
@@ -438,6 +448,23 @@ func anAddress(s string) (string, error) {
 	}
 	if _, notAddress := netip.ParseAddr(host); err != nil || notAddress != nil && host != "localhost" && host != "" {
 		return "", errors.New("want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH")
+	}
+	return s, nil
+}
+
+// hostName takes what a Host header may name: a host, or an address.
+func hostName(s string) (string, error) {
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+		return s, nil
+	}
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
+	for _, label := range labels {
+		if !shape.Only(label, 1, 63, "A-Za-z0-9_-") {
+			return "", errors.New("want a host's name or address, without a port or a *")
+		}
+	}
+	if shape.Only(labels[len(labels)-1], 1, 63, "0-9") || len(s) > 254 {
+		return "", errors.New("want a host's name or address")
 	}
 	return s, nil
 }

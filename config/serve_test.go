@@ -18,11 +18,14 @@ func serving(block string) string {
 }
 
 const everyServeKey = `  admin: unix:/run/stile/admin.sock
+  hosts: [stile.default.svc, fd00::7]
   allow_users: [app, "1000"]
   endpoints:
     - ecs: [images]
       listen: 127.0.0.1:9912
       token_file: /run/stile/ecs-token
+      token_mode: "0640"
+      token_group: app
     - imds: images
       listen: 0.0.0.0:9913
       allow_remote: true
@@ -57,22 +60,22 @@ func TestParseServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Serve{
-		Admin: "unix:/run/stile/admin.sock", AllowUsers: []string{"app", "1000"},
+		Admin: "unix:/run/stile/admin.sock", Hosts: []string{"stile.default.svc", "fd00::7"}, AllowUsers: []string{"app", "1000"},
 		Endpoints: []Endpoint{
-			{ECS: []string{"images"}, Listen: "127.0.0.1:9912", TokenFile: "/run/stile/ecs-token", Place: "stile.yaml:11:7"},
-			{IMDS: "images", Listen: "0.0.0.0:9913", AllowRemote: true, HopLimit: 1, Place: "stile.yaml:14:7"},
-			{GCE: "warehouse", Listen: "unix:/run/stile/gce.sock", Mode: "0660", Project: "demo-proj", ProjectNumber: "123456789012", Zone: "europe-west1-b", Place: "stile.yaml:19:7"},
-			{GCE: "warehouse", Listen: "127.0.0.1:9912", Place: "stile.yaml:25:7"},
-			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:27:7"},
-			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:29:7"},
+			{ECS: []string{"images"}, Listen: "127.0.0.1:9912", TokenFile: "/run/stile/ecs-token", TokenMode: "0640", TokenGroup: "app", Place: "stile.yaml:12:7"},
+			{IMDS: "images", Listen: "0.0.0.0:9913", AllowRemote: true, HopLimit: 1, Place: "stile.yaml:17:7"},
+			{GCE: "warehouse", Listen: "unix:/run/stile/gce.sock", Mode: "0660", Project: "demo-proj", ProjectNumber: "123456789012", Zone: "europe-west1-b", Place: "stile.yaml:22:7"},
+			{GCE: "warehouse", Listen: "127.0.0.1:9912", Place: "stile.yaml:28:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:30:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:32:7"},
 		},
 		Files: []KeptFile{
-			{Crossing: "images", AWSProfile: &KeptAWSProfile{"~/.aws/credentials", "images", "0640", "app", true}, Place: "stile.yaml:32:7"},
-			{Crossing: "visa", Token: &KeptToken{"/run/stile/token", "line", "0440", "1000", false}, Place: "stile.yaml:34:7"},
-			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:36:7"},
-			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:37:7"},
+			{Crossing: "images", AWSProfile: &KeptAWSProfile{"~/.aws/credentials", "images", "0640", "app", true}, Place: "stile.yaml:35:7"},
+			{Crossing: "visa", Token: &KeptToken{"/run/stile/token", "line", "0440", "1000", false}, Place: "stile.yaml:37:7"},
+			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:39:7"},
+			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:40:7"},
 		},
-		Traces: &Traces{Endpoint: "http://127.0.0.1:4318", Place: "stile.yaml:38:23"},
+		Traces: &Traces{Endpoint: "http://127.0.0.1:4318", Place: "stile.yaml:41:23"},
 	}
 	if diff := cmp.Diff(want, f.Serve); diff != "" {
 		t.Error(diff)
@@ -114,6 +117,21 @@ func TestParseRefusesServe(t *testing.T) {
 		{"port", ends("{ ecs: [images], listen: '127.0.0.1:99999' }"), "9:32: listen: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
 		{"socket", ends("{ ecs: [images], listen: 'unix:run/s' }"), "9:32: listen: want unix:/PATH, from the root on"},
 		{"users", "  allow_users: [1000]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},
+		{"a host with a port", "  hosts: [stile, 'stile:80']\n" + good, "8:18: hosts: want a host's name or address, without a port or a *"},
+		{"an address with a port", "  hosts: ['[fd00::7]:80']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
+		{"any host", "  hosts: ['*.svc']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
+		{"a host's URL", "  hosts: ['http://stile/']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
+		{"no host", "  hosts: ['a..b']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
+		{"no address", "  hosts: ['10.0.0.256']\n" + good, "8:11: hosts: want a host's name or address"},
+		{"an address of one link", "  hosts: ['fe80::1%eth0']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
+		{"host as text", "  hosts: stile\n" + good, "8:10: hosts: want a list, not text"},
+		{"no hosts", "  hosts: []\n" + good, "8:10: hosts is an empty list: remove it or fill it"},
+		{"a host twice", "  hosts: [stile, stile]\n" + good, "8:18: hosts: this entry stands there twice, remove one"},
+		{"a token's mode", ends("{ ecs: [images], listen: '127.0.0.1:1', token_mode: '0666' }"), "9:59: token_mode: want 0400 or 0440 or 0444 or 0600 or 0640 or 0644"},
+		{"a token's mode as a number", ends("{ ecs: [images], listen: '127.0.0.1:1', token_mode: 0640 }"), "9:59: token_mode: want text, not a number: put it in quotes"},
+		{"a token's group", ends("{ ecs: [images], listen: '127.0.0.1:1', token_mode: '0640', token_group: 'a b' }"), "9:80: token_group: want a name or a number"},
+		{"a group that may not read", ends("{ ecs: [images], listen: '127.0.0.1:1', token_group: app }"), `9:47: token_group: the group may not read the file: write token_mode: "0640" too`},
+		{"another's token", ends("{ imds: images, listen: '127.0.0.1:1', token_mode: '0600' }"), "9:46: token_mode is for ecs: remove it"},
 		{"no listen", ends("{ ecs: [images] }"), "9:7: listen is missing: add it under endpoints"},
 		{"a key", ends("{ ecs: [images], listn: 'unix:/s', listen: 'unix:/s' }"), `9:24: unknown key "listn": did you mean "listen"?`},
 		{"two protocols", ends("{ ecs: [images], gce: warehouse, listen: '127.0.0.1:1' }"), "9:24: an endpoint has one protocol: keep ecs or gce"},
