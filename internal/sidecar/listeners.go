@@ -52,7 +52,7 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		}
 		l := at[e.Listen]
 		if l == nil || isFree(e.Listen) {
-			l = &listener{Listener: serve.Listener{Address: e.Listen, AllowRemote: e.AllowRemote, Mode: config.ParseMode(e.Mode), AllowUsers: users}}
+			l = &listener{Listener: serve.Listener{Address: e.Listen, AllowRemote: e.AllowRemote, Mode: config.ParseMode(e.Mode), Hosts: p.Hosts, AllowUsers: users}}
 			at[e.Listen] = l
 			order = append(order, l)
 		}
@@ -65,7 +65,7 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		l.endpoints = append(l.endpoints, made)
 	}
 	if p.Admin != "" {
-		order = append(order, &listener{Listener: serve.Listener{Name: adminName, Address: p.Admin, Handler: s.Admin(), AllowRemote: true}})
+		order = append(order, &listener{Listener: serve.Listener{Name: adminName, Address: p.Admin, Handler: s.Admin(), Hosts: p.Hosts, AllowRemote: true}})
 	}
 	for _, l := range order {
 		if l.Name == "" {
