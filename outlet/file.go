@@ -43,10 +43,13 @@ type File struct {
 	InsecureFolder bool
 }
 
-// Check looks at the path, and at a file of profiles for what [File.Write] would refuse. It writes nothing.
+// Check looks at the path and the group, and at a file of profiles for what [File.Write] would refuse. It writes nothing.
 func (f File) Check() error {
 	if err := f.plain(); err != nil {
 		return err
+	}
+	if err := knownGroup(f.Group); err != nil {
+		return f.fail("check the file", err)
 	}
 	p, err := f.place()
 	if err != nil {
@@ -73,24 +76,46 @@ func (f File) Check() error {
 // On failure the file is as it was. The error is an [*stile.Error]: [stile.ErrMisuse] for what the user must mend,
 // [stile.ErrTemporary] for what the disk may take later.
 func (f File) Write(ctx context.Context, c stile.Credential) error {
-	_, err := f.write(ctx, c, true)
+	_, _, err := f.write(ctx, c, stile.Credential{}, true)
 	return err
 }
 
-// write tells how the file looked afterwards.
-func (f File) write(ctx context.Context, c stile.Credential, makeFolder bool) (fs.FileInfo, error) {
+// A change is what writing changed.
+type change struct {
+	wrote   bool // the file held something else before, or nothing
+	foreign bool // that was not what this process had written either
+}
+
+// write tells how the file looked afterwards, and what changed. before is what was written last, of kind 0 for nothing.
+func (f File) write(ctx context.Context, c, before stile.Credential, makeFolder bool) (fs.FileInfo, change, error) {
+	var news change
 	if err := f.plain(); err != nil {
-		return nil, err
+		return nil, news, err
 	}
-	change, err := f.change(c)
+	content, err := f.change(c)
 	if err != nil {
-		return nil, f.fail("write the credential", err)
+		return nil, news, f.fail("write the credential", err)
 	}
-	info, err := f.replace(ctx, change, makeFolder)
+	info, err := f.replace(ctx, func(old []byte) ([]byte, error) {
+		fresh, err := content(old)
+		news.wrote = !bytes.Equal(old, fresh)
+		news.foreign = news.wrote && before.Kind != 0 && len(old) > 0 && !f.holds(old, before)
+		return fresh, err
+	}, makeFolder)
 	if err != nil {
-		return nil, f.fail("write the credential", err)
+		return nil, change{}, f.fail("write the credential", err)
 	}
-	return info, nil
+	return info, news, nil
+}
+
+// holds reports whether the content is what the credential is written as.
+func (f File) holds(content []byte, c stile.Credential) bool {
+	same, err := f.change(c)
+	if err != nil {
+		return false
+	}
+	again, err := same(content)
+	return err == nil && bytes.Equal(again, content)
 }
 
 // change is how the content comes from the old one.
@@ -222,11 +247,20 @@ func (f File) fail(op string, err error) error {
 	}
 	if h, ok := errors.AsType[hinted](err); ok {
 		e.Hint = h.hint
+	} else if f.homeless(err) {
+		e.Hint = "mkdir -p " + filepath.Dir(f.Path)
 	}
 	if !errors.Is(err, stile.ErrMisuse) && !errors.Is(err, context.Canceled) {
 		e.Err = fmt.Errorf("%w: %w", stile.ErrTemporary, err)
 	}
 	return e
+}
+
+// homeless reports whether err is that a folder on the way to the file is missing.
+func (f File) homeless(err error) bool {
+	missing, ok := errors.AsType[*fs.PathError](err)
+	path, failed := filepath.Abs(f.Path)
+	return ok && failed == nil && errors.Is(missing, fs.ErrNotExist) && strings.HasPrefix(path, missing.Path+string(filepath.Separator))
 }
 
 // dead tells of a credential that must not be written.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -36,6 +37,9 @@ type Kept struct {
 	Supplier stile.Supplier
 	// RemoveAtEnd removes what was written when [Files.Run] ends.
 	RemoveAtEnd bool
+	// Place is where the file is described, such as FILE:LINE:COLUMN, for errors of [NewFiles] and [Files.Check]. Empty:
+	// nowhere.
+	Place string
 }
 
 // Files keeps credentials in files fresh. Use [NewFiles].
@@ -56,8 +60,8 @@ type Options struct {
 	Every time.Duration
 	// Patience is how long one question may take. Zero: [DefaultPatience].
 	Patience time.Duration
-	// Report is told of every change of a file's state, one at a time for each file, from several goroutines. Nil: nobody
-	// is.
+	// Report is told of every change of a file's state, of every other failure of the disk, and of every time that a
+	// file was written; one at a time for each file, from several goroutines. Nil: nobody is.
 	Report func(Status)
 }
 
@@ -69,7 +73,7 @@ const (
 	StateWaiting State = iota // for the first credential
 	StateCurrent              // the file holds what the supplier gave last
 	StateBehind               // there is nothing newer, or it could not be written; what the file holds is still good
-	StateAbsent               // nothing was written yet, and the last attempt failed
+	StateAbsent               // the file is not there, or holds something else, and the last attempt failed
 	StateExpired              // what the file holds is dead
 )
 
@@ -93,6 +97,12 @@ type Status struct {
 	Failures int   // in a row, since the last success
 	Err      error // the last of them
 	Disk     bool  // Err is the file's, not the supplier's
+
+	// Wrote and Foreign are for Options.Report alone: the file was written just now, and somebody else had changed what
+	// was written before.
+	Wrote, Foreign bool
+
+	gone bool // what was written is not there any more
 }
 
 // kept is one file of a Files. Its fields below due are for whoever has it out of the queue.
@@ -102,6 +112,7 @@ type kept struct {
 
 	credential stile.Credential // as in the file; of kind 0 before the first
 	info       fs.FileInfo      // of the file, as it was written
+	news       change           // of the last attempt
 
 	reported bool // by mu of the Files, as what follows
 	last     Status
@@ -130,12 +141,12 @@ func NewFiles(files []Kept, opts Options) (*Files, error) {
 			k.Path, err = filepath.Abs(one.Path)
 		}
 		if err == nil {
-			err = k.alone(places)
+			err = k.alone(places, k.Path)
 		}
 		if one.Form == FormProfile {
 			k.status.Profile = one.profile()
 		}
-		wrong = append(wrong, err)
+		wrong = append(wrong, k.placed(err))
 		f.kept = append(f.kept, k)
 	}
 	if len(files) == 0 {
@@ -144,9 +155,9 @@ func NewFiles(files []Kept, opts Options) (*Files, error) {
 	return f, errors.Join(wrong...)
 }
 
-// alone takes the file's place among places. Only profiles share a file.
-func (k *kept) alone(places map[string]*kept) error {
-	whole, part := k.Path, k.Path
+// alone takes the file's place among places, by its path. Only profiles share a file.
+func (k *kept) alone(places map[string]*kept, path string) error {
+	whole, part := path, path
 	if k.Form == FormProfile {
 		part += "\x00" + k.profile()
 	}
@@ -157,13 +168,34 @@ func (k *kept) alone(places map[string]*kept) error {
 	return nil
 }
 
-// Check is [File.Check] of every file: what is wrong already when a program starts.
+func (k *kept) placed(err error) error {
+	if err == nil || k.Place == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", k.Place, err)
+}
+
+// Check is [File.Check] of every file: what is wrong already when a program starts. Two paths that lead to one file by a
+// link are found here too.
 func (f *Files) Check() error {
 	wrong := make([]error, len(f.kept))
+	places := make(map[string]*kept)
 	for i, k := range f.kept {
-		wrong[i] = k.Check()
+		err := k.Check()
+		if err == nil {
+			err = k.aloneOnDisk(places)
+		}
+		wrong[i] = k.placed(err)
 	}
 	return errors.Join(wrong...)
+}
+
+func (k *kept) aloneOnDisk(places map[string]*kept) error {
+	p, err := k.place()
+	if err != nil {
+		return k.fail("check the file", err)
+	}
+	return k.alone(places, p.path)
 }
 
 // Written is closed when every file has been written once.
@@ -188,6 +220,8 @@ func (s Status) at(now time.Time) Status {
 		s.State = StateWaiting
 	case s.Written.IsZero():
 		s.State = StateAbsent
+	case s.gone:
+		s.State, s.Expires = StateAbsent, time.Time{}
 	case !now.Before(s.Expires):
 		s.State = StateExpired
 	case s.Err != nil:
@@ -251,14 +285,18 @@ func (f *Files) Run(ctx context.Context) error {
 
 // refresh asks and writes once, and says when to do so again.
 func (f *Files) refresh(ctx context.Context, k *kept) {
+	k.news = change{}
 	disk, err := f.attempt(ctx, k)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !k.news.wrote {
 		return
 	}
+	gone := err != nil && k.lost()
 	now := time.Now()
 	f.mu.Lock()
 	s := &k.status
+	s.gone = gone
 	pause := f.opts.Every
+	other := disk && s.Err != nil && err != nil && s.Err.Error() != err.Error()
 	if err != nil {
 		s.Failures++
 		s.Err, s.Disk = err, disk
@@ -267,7 +305,8 @@ func (f *Files) refresh(ctx context.Context, k *kept) {
 		s.Failures, s.Err, s.Disk = 0, nil, false
 	}
 	told := s.at(now)
-	news := !k.reported || told.State != k.last.State || told.Disk != k.last.Disk
+	told.Wrote, told.Foreign = k.news.wrote, k.news.foreign
+	news := !k.reported || told.State != k.last.State || told.Disk != k.last.Disk || told.Wrote || other
 	k.reported, k.last = true, told
 	f.mu.Unlock()
 	if news && f.opts.Report != nil {
@@ -302,12 +341,33 @@ func (f *Files) attempt(ctx context.Context, k *kept) (disk bool, err error) {
 	if dead(c, time.Now()) { // the disk may have been slow
 		return true, k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))
 	}
-	info, err := k.write(ctx, c, k.info == nil)
+	info, news, err := k.write(ctx, c, k.credential, k.info == nil)
 	if err != nil {
 		return true, err
 	}
+	k.news = news
 	f.wrote(k, c, info)
 	return false, nil
+}
+
+// lost reports whether the file is not there any more, or holds something else. Where that cannot be seen, it is not
+// lost.
+func (k *kept) lost() bool {
+	if k.info == nil || k.untouched() {
+		return false
+	}
+	if there, err := os.Stat(k.Path); err == nil && !there.Mode().IsRegular() {
+		return true
+	}
+	p, err := k.place()
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotFolder)
+	}
+	old, info, err := p.read()
+	if err != nil || info == nil {
+		return err == nil
+	}
+	return !k.holds(old, k.credential)
 }
 
 func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo) {
@@ -317,7 +377,7 @@ func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k.status.Expires = c.Expires
-	if fresh || first {
+	if fresh || first || k.news.wrote {
 		k.status.Written = time.Now()
 	}
 	if first {

@@ -58,6 +58,12 @@ func (l *log) report(s outlet.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line := filepath.Base(s.Path) + " " + s.State.String()
+	if s.Wrote {
+		line += " wrote"
+	}
+	if s.Foreign {
+		line += " over another's"
+	}
 	if s.Err != nil {
 		line += fmt.Sprintf(" disk=%v", s.Disk)
 	}
@@ -162,7 +168,7 @@ func TestFilesAreKeptFresh(t *testing.T) {
 		if got := contentOf(t, path); got != "two" {
 			t.Errorf("a file that somebody changed was not written again: %q", got)
 		}
-		told.is(t, "token current")
+		told.is(t, "token current wrote", "token current wrote", "token current wrote", "token current wrote over another's")
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -193,7 +199,7 @@ func TestFileOutlivesItsSource(t *testing.T) {
 		told.is(t)
 		supplier.say(tokenUntil("one", 95*time.Second), nil)
 		turn(time.Minute)
-		told.is(t, "token current")
+		told.is(t, "token current wrote")
 		supplier.say(stile.Credential{}, stile.ErrTemporary)
 		turn(10 * time.Second)
 		told.is(t, "token behind disk=false")
@@ -212,7 +218,7 @@ func TestFileOutlivesItsSource(t *testing.T) {
 		told.is(t)
 		supplier.say(tokenUntil("two", time.Hour), nil)
 		turn(time.Minute)
-		told.is(t, "token current")
+		told.is(t, "token current wrote")
 	})
 }
 
@@ -225,7 +231,7 @@ func TestEndIsToldAtOnce(t *testing.T) {
 		files, _ := run(t, outlet.Options{Report: told.report, Every: time.Hour},
 			outlet.Kept{File: outlet.File{Path: path}, Supplier: &desk{cred: tokenUntil("one", time.Minute)}})
 		turn(time.Minute - 1)
-		told.is(t, "token current")
+		told.is(t, "token current wrote")
 		turn(1)
 		told.is(t, "token expired disk=false")
 		if s := files.Status()[0]; !strings.Contains(fmt.Sprint(s.Err), "has expired") {
@@ -246,7 +252,7 @@ func TestVanishedFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		turn(5 * time.Minute)
-		told.is(t, "token current", "token behind disk=true")
+		told.is(t, "token current wrote", "token absent disk=true")
 		if s := files.Status()[0]; !errors.Is(s.Err, os.ErrNotExist) || !errors.Is(s.Err, stile.ErrTemporary) {
 			t.Errorf("status %+v", s)
 		}
@@ -254,7 +260,7 @@ func TestVanishedFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		turn(time.Minute)
-		told.is(t, "token current")
+		told.is(t, "token current wrote")
 		if got := contentOf(t, path); got != "one" {
 			t.Errorf("got %q", got)
 		}
@@ -274,7 +280,7 @@ func TestOneFileDoesNotHoldUpAnother(t *testing.T) {
 		_, end := run(t, outlet.Options{Report: told.report}, outlet.Kept{File: outlet.File{Path: filepath.Join(dir, "slow")}, Supplier: slow},
 			outlet.Kept{File: outlet.File{Path: filepath.Join(dir, "good")}, Supplier: good})
 		turn(50 * time.Second)
-		told.is(t, "good current")
+		told.is(t, "good current wrote")
 		turn(11 * time.Second)
 		told.is(t, "slow absent disk=false")
 		before := time.Now()

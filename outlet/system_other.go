@@ -31,8 +31,10 @@ func rename(from, to string) error {
 	return err
 }
 
-func (f File) own(*os.File, fs.FileInfo) error {
-	if f.Group != "" {
+func (f File) own(*os.File, fs.FileInfo) error { return knownGroup(f.Group) }
+
+func knownGroup(name string) error {
+	if name != "" {
 		return fmt.Errorf("%w: files have no group on this system", stile.ErrMisuse)
 	}
 	return nil

@@ -68,13 +68,22 @@ func (f File) own(file *os.File, before fs.FileInfo) error {
 	return nil
 }
 
+// knownGroup looks the group up. It fails with [stile.ErrMisuse] for one that this machine has not.
+func knownGroup(name string) error {
+	if name == "" {
+		return nil
+	}
+	_, err := groupID(name)
+	return err
+}
+
 func groupID(name string) (int, error) {
 	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
 		return int(id), nil
 	}
 	group, err := user.LookupGroup(name)
 	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown {
-		return 0, fmt.Errorf("%w: no group %.64q on this machine", stile.ErrMisuse, name)
+		return 0, hinted{fmt.Errorf("%w: no group %.64q on this machine", stile.ErrMisuse, name), "name a group that getent group shows, or its number"}
 	}
 	if err != nil {
 		return 0, err
