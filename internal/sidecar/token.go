@@ -7,9 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/stile-project/stile/config"
@@ -40,13 +43,17 @@ func (o Options) underHome(path string) string {
 	return path
 }
 
-// tokenFile makes the file where it is absent, readable by this user alone.
+// tokenFile makes the file where it is absent, readable by this user alone unless the endpoint says otherwise. One that is
+// there gets the mode and the group that the endpoint names, if any.
 func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 	path, err := s.o.TokenFile(e)
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = permit(path, e)
+		}
 		return path, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -58,6 +65,9 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.Remove(fresh) }()
+	if err := permit(fresh, e); err != nil {
+		return "", err
+	}
 	if err := os.Link(fresh, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		// Some file systems have no links.
 		if err := os.Rename(fresh, path); err != nil {
@@ -65,6 +75,68 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// permit lets those read the token's file whom the endpoint names. It says nothing where the endpoint names none.
+func permit(path string, e config.Endpoint) error {
+	mode := config.ParseMode(e.TokenMode)
+	if mode == 0 && e.TokenGroup == "" {
+		return nil
+	}
+	const op = "let others read the bearer token"
+	f, err := regular(path)
+	if err != nil {
+		return misuse(op, "leave token_mode and token_group out, or name the file itself", "%v", err)
+	}
+	defer func() { _ = f.Close() }()
+	if e.TokenGroup != "" {
+		gid, err := groupID(e.TokenGroup)
+		if err != nil {
+			return misuse(op, "name a group of this machine, or its number: token_group", "%v", err)
+		}
+		if err := f.Chown(-1, gid); err != nil { // before the mode, so that no other group may read it even for a moment
+			return misuse(op, "the user that runs this must own the file and be in the group: with systemd, SupplementaryGroups="+e.TokenGroup, "give the file to the group %s: %v", e.TokenGroup, err)
+		}
+	}
+	if mode == 0 {
+		return nil
+	}
+	if err := f.Chmod(mode); err != nil {
+		return misuse(op, "leave token_mode out: the file is its owner's, who says who may read it", "%v", err)
+	}
+	return nil
+}
+
+// regular opens what is at path itself: a link could lead to any file of this user's.
+func regular(path string) (*os.File, error) {
+	there, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !there.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := f.Stat(); err != nil || !os.SameFile(there, opened) {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s was replaced meanwhile", path)
+	}
+	return f, nil
+}
+
+// groupID is the number of a group that is named, or is a number.
+func groupID(name string) (int, error) {
+	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(id), nil
+	}
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(group.Gid)
 }
 
 // NewToken is a bearer token that nobody can guess: 260 random bits.
