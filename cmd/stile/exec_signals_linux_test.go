@@ -21,7 +21,7 @@ import (
 // away is a stile without a terminal, as a supervisor starts it.
 func away(t *testing.T, w *workload, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...) //nolint:gosec // the test's own
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir, cmd.Env = w.folder, append([]string{"PATH=" + os.Getenv("PATH")}, w.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd

@@ -28,7 +28,7 @@ type terminal struct {
 func atATerminal(t *testing.T, w *workload, script string) *terminal {
 	t.Helper()
 	screen, keys := openTerminal(t)
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", "set -m; "+script) //nolint:gosec // the test's own
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "set -m; "+script)
 	cmd.Dir, cmd.Env = w.folder, append([]string{"PATH=" + os.Getenv("PATH"), "PS1=$ "}, w.env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -52,7 +52,7 @@ func atATerminal(t *testing.T, w *workload, script string) *terminal {
 		_ = keys.Close() // the kernel hangs up, which ends whatever is left
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		for range x.shown { //nolint:revive // until the reader has ended
+		for range x.shown {
 		}
 	})
 	return x
@@ -160,8 +160,15 @@ while :; do sleep 0.01; done
 func TestTerminalTellsOnce(t *testing.T) {
 	t.Parallel()
 	w := execWorkload(t, map[string]string{"tells": tells})
-	x := atATerminal(t, w, "stile exec images -- sh tells; echo end=$?")
+	x := atATerminal(t, w, "set +m; trap : INT QUIT; stile exec images -- sh tells; echo end=$?")
 	stile := x.number("parent ", ".")
+	// Stile takes what it was sent only after the command has: two at once would look like one.
+	signalled := func(s syscall.Signal) {
+		if err := syscall.Kill(stile, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signalled(syscall.SIGSTOP)
 	for key, name := range map[string]string{"\x03": "INT", "\x1c": "QUIT"} {
 		x.types(key)
 		x.until("told " + name)
@@ -170,10 +177,9 @@ func TestTerminalTellsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.until("told WINCH")
+	signalled(syscall.SIGCONT)
 	// Stile passes this one on after whatever came before it.
-	if err := syscall.Kill(stile, syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
-	}
+	signalled(syscall.SIGUSR1)
 	if again := x.until("over"); strings.Contains(again, "told") {
 		t.Errorf("told twice: %q", again)
 	}

@@ -77,6 +77,6 @@ func dieOf(s syscall.Signal) {
 	}
 	signal.Reset(s)
 	if syscall.Kill(os.Getpid(), s) == nil {
-		time.Sleep(time.Second) // another thread may be the one to get it
+		<-time.After(time.Second) // another thread may be the one to get it
 	}
 }

@@ -121,7 +121,7 @@ func TestNotifySystemd(t *testing.T) {
 			drained := make(chan struct{})
 			go func() {
 				defer close(drained)
-				for said.Scan() { //nolint:revive // what else it says
+				for said.Scan() {
 				}
 			}()
 			for ready := false; !ready; {
