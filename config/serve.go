@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,11 +20,18 @@ import (
 // A Serve is what stile serve serves, and where.
 type Serve struct {
 	Admin      string     `json:"admin,omitempty"`       // an address for health, metrics and status, which hands out nothing; empty: none
+	AdminTLS   *TLS       `json:"admin_tls,omitempty"`   // what is spoken there; nil: plain HTTP
 	Hosts      []string   `json:"hosts,omitempty"`       // names and addresses that requests may be made under, beside those that always are; without a port
 	AllowUsers []string   `json:"allow_users,omitempty"` // names or numbers of the users whose programs may ask the endpoints; empty: whoever can connect
 	Endpoints  []Endpoint `json:"endpoints,omitempty"`
 	Files      []KeptFile `json:"files,omitempty"`
 	Traces     *Traces    `json:"traces,omitempty"` // nil: as the environment says
+}
+
+// A TLS names a certificate and its key, both PEM. The files may be replaced at any time.
+type TLS struct {
+	Cert string `json:"cert"` // the certificate, and what leads from it to the authority
+	Key  string `json:"key"`
 }
 
 // Traces are what stile serve and stile exec tell OpenTelemetry. The lean build has none.
@@ -44,6 +52,9 @@ type Endpoint struct {
 	Listen      string `json:"listen"`                 // 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH; port 0 is any free one
 	AllowRemote bool   `json:"allow_remote,omitempty"` // let Listen be an address that other machines reach
 	Mode        string `json:"mode,omitempty"`         // of a Unix socket: 0600 or 0660; empty: 0600
+	TLS         *TLS   `json:"tls,omitempty"`          // of ECS and IMDS; nil: plain HTTP
+
+	Root string `json:"root,omitempty"` // of ECS: the crossing that is answered at /v1/credentials itself, the one path of EKS Pod Identity's agent; empty: none
 
 	TokenFile  string `json:"token_file,omitempty"`  // of ECS: holds the bearer token, and is made where absent; empty: a file in the runtime folder
 	TokenMode  string `json:"token_mode,omitempty"`  // of that file: 0400, 0440, 0444, 0600, 0640 or 0644; empty: its own, or 0600 if it is made
@@ -140,8 +151,9 @@ func (r *reader) serve(f *File, n *node) *Serve {
 	s := new(Serve)
 	r.mapping(n,
 		may("admin", r.text(&s.Admin, anAddress)),
+		may("admin_tls", func(n *node) { s.AdminTLS = r.tls(n) }),
 		may("hosts", r.texts(&s.Hosts, hostsLimit, hostName)),
-		may("allow_users", r.texts(&s.AllowUsers, usersLimit, userName)),
+		may("allow_users", r.users(&s.AllowUsers)),
 		may("endpoints", func(n *node) {
 			r.each(n, endpointLimit, func(n *node) { s.Endpoints = append(s.Endpoints, r.endpoint(f, n)) })
 		}),
@@ -154,9 +166,54 @@ func (r *reader) serve(f *File, n *node) *Serve {
 		r.problem(n.at, "serve has nothing to serve: add endpoints or files")
 	}
 	if n.kind == mapping {
+		r.adminListens(n, s)
 		r.collisions(n, s)
 	}
 	return s
+}
+
+// adminListens reports a certificate that nobody would be shown.
+func (r *reader) adminListens(n *node, s *Serve) {
+	switch f, ok := n.field("admin_tls"); {
+	case !ok:
+	case !n.has("admin"):
+		r.problem(f.at, "admin_tls is for admin, and there is none: remove it, or add admin: ADDRESS")
+	case strings.HasPrefix(s.Admin, "unix:"):
+		r.problem(f.at, "admin_tls is not for a Unix socket: remove it")
+	}
+}
+
+func (r *reader) tls(n *node) *TLS {
+	t := new(TLS)
+	r.mapping(n, must("cert", r.text(&t.Cert, servedPath)), must("key", r.text(&t.Key, servedPath)))
+	return t
+}
+
+// user reads the name of a user or a group. A number may stand there without quotes.
+func (r *reader) user(dst *string) func(*node) {
+	return func(n *node) { r.text(dst, userName)(asName(n)) }
+}
+
+// users reads a list of them.
+func (r *reader) users(dst *[]string) func(*node) {
+	return func(n *node) {
+		named := *n
+		named.items = nil
+		for _, item := range n.items {
+			named.items = append(named.items, asName(item))
+		}
+		r.texts(dst, usersLimit, userName)(&named)
+	}
+}
+
+// asName takes a plain number for the text of it.
+func asName(n *node) *node {
+	if n.kind != number || !isID(n.text) || n.text != "0" && n.text[0] == '0' {
+		return n
+	}
+	named := *n
+	named.kind = text
+	return &named
 }
 
 func (r *reader) traces(n *node) *Traces {
@@ -203,7 +260,7 @@ func (r *reader) each(n *node, limit int, read func(*node)) {
 }
 
 // of says which endpoint a setting belongs to.
-var of = map[string]string{"token_file": "ecs", "token_mode": "ecs", "token_group": "ecs", "allow_v1": "imds", "hop_limit": "imds", "project": "gce", "project_number": "gce", "zone": "gce"}
+var of = map[string]string{"root": "ecs", "token_file": "ecs", "token_mode": "ecs", "token_group": "ecs", "allow_v1": "imds", "hop_limit": "imds", "project": "gce", "project_number": "gce", "zone": "gce"}
 
 func (r *reader) endpoint(f *File, n *node) Endpoint {
 	e := Endpoint{Place: n.at.String()}
@@ -215,9 +272,11 @@ func (r *reader) endpoint(f *File, n *node) Endpoint {
 		must("listen", func(n *node) { e.Listen = r.address(n) }),
 		may("allow_remote", r.truth(&e.AllowRemote)),
 		may("mode", r.text(&e.Mode, oneOf("0600", "0660"))),
-		may("token_file", r.text(&e.TokenFile, filePath)),
+		may("tls", func(n *node) { e.TLS = r.tls(n) }),
+		may("root", func(n *node) { e.Root, _ = r.textOf(n) }),
+		may("token_file", r.text(&e.TokenFile, servedPath)),
 		may("token_mode", r.text(&e.TokenMode, fileMode)),
-		may("token_group", r.text(&e.TokenGroup, userName)),
+		may("token_group", r.user(&e.TokenGroup)),
 		may("allow_v1", r.truth(&e.AllowV1)),
 		may("hop_limit", func(n *node) { r.hops(&e.HopLimit, n) }),
 		may("project", r.text(&e.Project, shape.Project)),
@@ -227,7 +286,7 @@ func (r *reader) endpoint(f *File, n *node) Endpoint {
 	if !whole {
 		return e
 	}
-	r.one(n, "an endpoint", "protocol", kinds, "listen", "allow_remote", "mode", "token_file", "token_mode", "token_group", "allow_v1", "hop_limit", "project", "project_number", "zone")
+	r.one(n, "an endpoint", "protocol", kinds, "listen", "allow_remote", "mode", "tls", "root", "token_file", "token_mode", "token_group", "allow_v1", "hop_limit", "project", "project_number", "zone")
 	for _, field := range n.fields {
 		if kind, ok := of[field.key]; ok && !n.has(kind) {
 			r.problem(field.at, "%s is for %s: remove it", field.key, kind)
@@ -235,6 +294,12 @@ func (r *reader) endpoint(f *File, n *node) Endpoint {
 	}
 	if group, ok := n.field("token_group"); ok && ParseMode(e.TokenMode)&0o040 == 0 && (e.TokenMode != "" || !n.has("token_mode")) {
 		r.problem(group.at, `token_group: the group may not read the file: write token_mode: "0640" too`)
+	}
+	if root, ok := n.field("root"); ok && e.Root != "" && n.has("ecs") && !slices.Contains(e.ECS, e.Root) {
+		r.problem(root.value.at, "root: this endpoint does not serve that crossing: write one of its ecs list")
+	}
+	if tls, ok := n.field("tls"); ok && n.has("gce") {
+		r.problem(tls.at, "tls is not for gce: Google's libraries ask a metadata server by plain HTTP: remove it")
 	}
 	r.endpointListens(n, e)
 	return e
@@ -250,7 +315,7 @@ func (r *reader) endpointListens(n *node, e Endpoint) {
 	if f, ok := n.field("mode"); ok && !unix {
 		r.problem(f.at, "mode is for a Unix socket: remove it")
 	}
-	for _, key := range []string{"hop_limit", "allow_remote"} {
+	for _, key := range []string{"hop_limit", "allow_remote", "tls"} {
 		if f, ok := n.field(key); ok && unix {
 			r.problem(f.at, "%s is not for a Unix socket: remove it", key)
 		}
@@ -342,14 +407,14 @@ func (r *reader) keptFile(f *File, n *node) KeptFile {
 		may("aws_profile", func(n *node) {
 			p := new(KeptAWSProfile)
 			k.AWSProfile = p
-			r.mapping(n, must("path", r.text(&p.Path, filePath)), may("profile", r.text(&p.Profile, keptProfile)), may("mode", r.text(&p.Mode, fileMode)),
-				may("group", r.text(&p.Group, userName)), may("insecure_folder", r.truth(&p.InsecureFolder)))
+			r.mapping(n, must("path", r.text(&p.Path, servedPath)), may("profile", r.text(&p.Profile, keptProfile)), may("mode", r.text(&p.Mode, fileMode)),
+				may("group", r.user(&p.Group)), may("insecure_folder", r.truth(&p.InsecureFolder)))
 		}),
 		may("token", func(n *node) {
 			t := new(KeptToken)
 			k.Token = t
-			r.mapping(n, must("path", r.text(&t.Path, filePath)), may("form", r.text(&t.Form, oneOf(FormToken, FormLine, FormJSON, FormExecutable))),
-				may("mode", r.text(&t.Mode, fileMode)), may("group", r.text(&t.Group, userName)), may("insecure_folder", r.truth(&t.InsecureFolder)))
+			r.mapping(n, must("path", r.text(&t.Path, servedPath)), may("form", r.text(&t.Form, oneOf(FormToken, FormLine, FormJSON, FormExecutable))),
+				may("mode", r.text(&t.Mode, fileMode)), may("group", r.user(&t.Group)), may("insecure_folder", r.truth(&t.InsecureFolder)))
 		}),
 	) {
 		return k
@@ -359,8 +424,12 @@ func (r *reader) keptFile(f *File, n *node) KeptFile {
 	if !ok || k.Crossing == "" || (k.AWSProfile == nil) == (k.Token == nil) {
 		return k
 	}
+	if k.Token != nil && k.Token.Form != FormJSON && f.Crossings[k.Crossing].To.AWS != nil {
+		r.problem(name.value.at, "the crossing %s gives an AWS session, which is no token: write form: json under token, or aws_profile in its place", k.Crossing)
+		return k
+	}
 	way := "to a token"
-	if k.AWSProfile != nil || k.Token != nil && k.Token.Form == FormJSON && f.Crossings[k.Crossing].To.AWS != nil {
+	if k.AWSProfile != nil || f.Crossings[k.Crossing].To.AWS != nil {
 		way = "into AWS"
 	}
 	if !r.leads(f, k.Crossing, name.value.at, way) {
@@ -388,7 +457,7 @@ func (r *reader) collisions(n *node, s *Serve) {
 		place := ""
 		switch {
 		case k.AWSProfile != nil:
-			place = filepath.Clean(k.AWSProfile.Path) + "\x00" + k.AWSProfile.Profile
+			place = filepath.Clean(k.AWSProfile.Path) + "\x00" + cmp.Or(k.AWSProfile.Profile, "default")
 		case k.Token != nil:
 			place = filepath.Clean(k.Token.Path)
 		}
@@ -405,7 +474,7 @@ func (r *reader) sharedAddresses(list *node, s *Serve) {
 		endpoint Endpoint
 		at       position
 	}
-	shared := map[string][]sharer{}
+	shared, byPort := map[string][]sharer{}, map[string][]sharer{}
 	for i, e := range s.Endpoints {
 		at := list.items[i].at
 		if e.Listen == "" || isFree(e.Listen) {
@@ -413,6 +482,14 @@ func (r *reader) sharedAddresses(list *node, s *Serve) {
 		}
 		if e.Listen == s.Admin {
 			r.problem(at, "admin has this address: give it one of its own")
+		} else if overlap(e.Listen, s.Admin) {
+			r.problem(at, "admin listens on %s, which takes this address too: give it one of its own", s.Admin)
+		}
+		for _, other := range byPort[portOf(e.Listen)] {
+			if other.endpoint.Listen != e.Listen && overlap(e.Listen, other.endpoint.Listen) {
+				r.problem(at, "line %d listens on %s, which takes this address too: write the same listen for both, or another port", other.at.line, other.endpoint.Listen)
+				break
+			}
 		}
 		for _, other := range shared[e.Listen] {
 			switch {
@@ -422,9 +499,58 @@ func (r *reader) sharedAddresses(list *node, s *Serve) {
 				r.problem(at, "line %d serves %s at this address already, and the paths are the same: give this one another", other.at.line, e.Kind())
 			case other.endpoint.AllowRemote != e.AllowRemote, other.endpoint.Mode != e.Mode:
 				r.problem(at, "line %d shares this address: write the same allow_remote and mode for both", other.at.line)
+			case !sameTLS(other.endpoint.TLS, e.TLS):
+				r.problem(at, "line %d shares this address: write the same tls for both", other.at.line)
 			}
 		}
 		shared[e.Listen] = append(shared[e.Listen], sharer{e, at})
+		byPort[portOf(e.Listen)] = append(byPort[portOf(e.Listen)], sharer{e, at})
+	}
+}
+
+func sameTLS(a, b *TLS) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
+
+// portOf is an address's port, or the socket's path.
+func portOf(listen string) string {
+	if path, ok := strings.CutPrefix(listen, "unix:"); ok {
+		return filepath.Clean(path)
+	}
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimLeft(port, "0")
+}
+
+// overlap reports whether two addresses that are written differently cannot both be had: localhost is 127.0.0.1 and ::1,
+// and an address without a host is all of them.
+func overlap(a, b string) bool {
+	if a == "" || b == "" || isFree(a) || isFree(b) || strings.HasPrefix(a, "unix:") != strings.HasPrefix(b, "unix:") || portOf(a) != portOf(b) {
+		return false
+	}
+	if strings.HasPrefix(a, "unix:") {
+		return true
+	}
+	return slices.ContainsFunc(hostsOf(a), func(one netip.Addr) bool {
+		return slices.ContainsFunc(hostsOf(b), func(other netip.Addr) bool {
+			return one == other || (one.IsUnspecified() || other.IsUnspecified()) && one.Is4() == other.Is4()
+		})
+	})
+}
+
+// hostsOf are the addresses that a listener takes.
+func hostsOf(listen string) []netip.Addr {
+	host, _, _ := net.SplitHostPort(listen)
+	four, six := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+	switch ip, err := netip.ParseAddr(host); {
+	case host == "localhost":
+		return []netip.Addr{four, six}
+	case host == "" || err == nil && ip.Unmap() == netip.IPv6Unspecified():
+		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	case err != nil:
+		return nil
+	default:
+		return []netip.Addr{ip.Unmap()}
 	}
 }
 
@@ -472,6 +598,24 @@ func hostName(s string) (string, error) {
 func userName(s string) (string, error) {
 	if !shape.Only(s, 1, 64, "A-Za-z0-9_.$-") {
 		return "", errors.New("want a name or a number")
+	}
+	if _, err := strconv.ParseUint(s, 10, 32); err != nil && isID(s) {
+		return "", errors.New("want a name, or a number of at most 32 bits")
+	}
+	return s, nil
+}
+
+// isID reports whether a user or a group is named by number.
+func isID(s string) bool { return shape.Only(s, 1, 64, "0-9") }
+
+// servedPath takes the path of a file that serve reads or writes: from the root on, in the home of whoever runs it, or
+// relative to the folder that it was started in.
+func servedPath(s string) (string, error) {
+	if _, err := filePath(s); err != nil {
+		return "", err
+	}
+	if first, _, _ := strings.Cut(s, "/"); strings.HasPrefix(first, "~") && (first != "~" || len(s) < len("~/x")) {
+		return "", errors.New(`only "~/" is read as a home, that of the user who runs serve: write the whole path, or ./ before a name that begins with ~`)
 	}
 	return s, nil
 }

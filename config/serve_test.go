@@ -17,20 +17,23 @@ func serving(block string) string {
 		"serve:\n" + block
 }
 
-const everyServeKey = `  admin: unix:/run/stile/admin.sock
+const everyServeKey = `  admin: 127.0.0.1:9911
+  admin_tls: { cert: ~/admin.pem, key: ./~admin.key }
   hosts: [stile.default.svc, fd00::7]
-  allow_users: [app, "1000"]
+  allow_users: [app, "1000", 0, 4294967295]
   endpoints:
     - ecs: [images]
       listen: 127.0.0.1:9912
       token_file: /run/stile/ecs-token
       token_mode: "0640"
-      token_group: app
+      token_group: 1000
+      root: images
     - imds: images
       listen: 0.0.0.0:9913
       allow_remote: true
       allow_v1: false
       hop_limit: 1
+      tls: { cert: /etc/stile/tls.crt, key: /etc/stile/tls.key }
     - gce: warehouse
       listen: unix:/run/stile/gce.sock
       mode: "0660"
@@ -45,7 +48,7 @@ const everyServeKey = `  admin: unix:/run/stile/admin.sock
       listen: "[::1]:0"
   files:
     - crossing: images
-      aws_profile: { path: ~/.aws/credentials, profile: images, mode: "0640", group: app, insecure_folder: true }
+      aws_profile: { path: ~/.aws/credentials, profile: images, mode: "0640", group: 0, insecure_folder: true }
     - crossing: visa
       token: { path: /run/stile/token, form: line, mode: "0440", group: "1000", insecure_folder: false }
     - { crossing: images, token: { path: /run/stile/session, form: json } }
@@ -60,22 +63,22 @@ func TestParseServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Serve{
-		Admin: "unix:/run/stile/admin.sock", Hosts: []string{"stile.default.svc", "fd00::7"}, AllowUsers: []string{"app", "1000"},
+		Admin: "127.0.0.1:9911", AdminTLS: &TLS{"~/admin.pem", "./~admin.key"}, Hosts: []string{"stile.default.svc", "fd00::7"}, AllowUsers: []string{"app", "1000", "0", "4294967295"},
 		Endpoints: []Endpoint{
-			{ECS: []string{"images"}, Listen: "127.0.0.1:9912", TokenFile: "/run/stile/ecs-token", TokenMode: "0640", TokenGroup: "app", Place: "stile.yaml:12:7"},
-			{IMDS: "images", Listen: "0.0.0.0:9913", AllowRemote: true, HopLimit: 1, Place: "stile.yaml:17:7"},
-			{GCE: "warehouse", Listen: "unix:/run/stile/gce.sock", Mode: "0660", Project: "demo-proj", ProjectNumber: "123456789012", Zone: "europe-west1-b", Place: "stile.yaml:22:7"},
-			{GCE: "warehouse", Listen: "127.0.0.1:9912", Place: "stile.yaml:28:7"},
-			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:30:7"},
-			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:32:7"},
+			{ECS: []string{"images"}, Listen: "127.0.0.1:9912", TokenFile: "/run/stile/ecs-token", TokenMode: "0640", TokenGroup: "1000", Root: "images", Place: "stile.yaml:13:7"},
+			{IMDS: "images", Listen: "0.0.0.0:9913", AllowRemote: true, HopLimit: 1, TLS: &TLS{"/etc/stile/tls.crt", "/etc/stile/tls.key"}, Place: "stile.yaml:19:7"},
+			{GCE: "warehouse", Listen: "unix:/run/stile/gce.sock", Mode: "0660", Project: "demo-proj", ProjectNumber: "123456789012", Zone: "europe-west1-b", Place: "stile.yaml:25:7"},
+			{GCE: "warehouse", Listen: "127.0.0.1:9912", Place: "stile.yaml:31:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:33:7"},
+			{GCE: "warehouse", Listen: "[::1]:0", Place: "stile.yaml:35:7"},
 		},
 		Files: []KeptFile{
-			{Crossing: "images", AWSProfile: &KeptAWSProfile{"~/.aws/credentials", "images", "0640", "app", true}, Place: "stile.yaml:35:7"},
-			{Crossing: "visa", Token: &KeptToken{"/run/stile/token", "line", "0440", "1000", false}, Place: "stile.yaml:37:7"},
-			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:39:7"},
-			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:40:7"},
+			{Crossing: "images", AWSProfile: &KeptAWSProfile{"~/.aws/credentials", "images", "0640", "0", true}, Place: "stile.yaml:38:7"},
+			{Crossing: "visa", Token: &KeptToken{"/run/stile/token", "line", "0440", "1000", false}, Place: "stile.yaml:40:7"},
+			{Crossing: "images", Token: &KeptToken{Path: "/run/stile/session", Form: "json"}, Place: "stile.yaml:42:7"},
+			{Crossing: "function", Token: &KeptToken{Path: "/run/stile/function", Form: "executable"}, Place: "stile.yaml:43:7"},
 		},
-		Traces: &Traces{Endpoint: "http://127.0.0.1:4318", Place: "stile.yaml:41:23"},
+		Traces: &Traces{Endpoint: "http://127.0.0.1:4318", Place: "stile.yaml:44:23"},
 	}
 	if diff := cmp.Diff(want, f.Serve); diff != "" {
 		t.Error(diff)
@@ -101,6 +104,18 @@ func TestParseServeFirst(t *testing.T) {
 	}
 }
 
+// What looks like one address and is two, or the other way round.
+func TestParseTakesNeighbours(t *testing.T) {
+	t.Parallel()
+	for _, two := range [][2]string{
+		{"127.0.0.1:1", "127.0.0.1:2"}, {"127.0.0.1:1", "127.0.0.2:1"}, {"127.0.0.1:1", "[::1]:1"}, {"localhost:0", "127.0.0.1:0"}, {"unix:/a/s", "unix:/a/t"}, {"unix:/1", "127.0.0.1:1"},
+	} {
+		if _, err := Parse("f", []byte(serving("  endpoints: [{ ecs: [images], listen: '"+two[0]+"' }, { imds: images, listen: '"+two[1]+"' }]\n"))); err != nil {
+			t.Errorf("%q: %v", two, err)
+		}
+	}
+}
+
 func TestParseRefusesServe(t *testing.T) {
 	t.Parallel()
 	const good = "  endpoints: [{ ecs: [images], listen: '127.0.0.1:1' }]\n"
@@ -116,7 +131,32 @@ func TestParseRefusesServe(t *testing.T) {
 		{"admin", "  admin: example.com:80\n" + good, "8:10: admin: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
 		{"port", ends("{ ecs: [images], listen: '127.0.0.1:99999' }"), "9:32: listen: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
 		{"socket", ends("{ ecs: [images], listen: 'unix:run/s' }"), "9:32: listen: want unix:/PATH, from the root on"},
-		{"users", "  allow_users: [1000]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},
+		{"users", "  allow_users: [0o17]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},
+		{"a user that leads with a zero", "  allow_users: [017]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},
+		{"a user past all", "  allow_users: [4294967296]\n" + good, "8:17: allow_users: want a name, or a number of at most 32 bits"},
+		{"a user past all as text", "  allow_users: ['99999999999999999999']\n" + good, "8:17: allow_users: want a name, or a number of at most 32 bits"},
+		{"one user, written in two ways", "  allow_users: [1000, '1000']\n" + good, "8:23: allow_users: this entry stands there twice, remove one"},
+		{"users as a number", "  allow_users: 1000\n" + good, "8:16: allow_users: want a list, not a number"},
+		{"tls as text", ends("{ ecs: [images], listen: '127.0.0.1:1', tls: /cert }"), "9:52: tls: want a mapping, not text"},
+		{"tls without a key", ends("{ ecs: [images], listen: '127.0.0.1:1', tls: { cert: /cert } }"), "9:52: key is missing: add it under tls"},
+		{"tls with a word", ends("{ ecs: [images], listen: '127.0.0.1:1', tls: { cert: /cert, kye: /key, key: /k } }"), `9:67: unknown key "kye": did you mean "key"?`},
+		{"tls of gce", ends("{ gce: warehouse, listen: '127.0.0.1:1', tls: { cert: /c, key: /k } }"), "9:48: tls is not for gce: Google's libraries ask a metadata server by plain HTTP: remove it"},
+		{"tls of a socket", ends("{ ecs: [images], listen: 'unix:/s', tls: { cert: /c, key: /k } }"), "9:43: tls is not for a Unix socket: remove it"},
+		{"tls of one of two", ends("{ ecs: [images], listen: '127.0.0.1:1', tls: { cert: /c, key: /k } }", "{ imds: images, listen: '127.0.0.1:1' }"), "10:7: line 9 shares this address: write the same tls for both"},
+		{"two certificates", ends("{ ecs: [images], listen: '127.0.0.1:1', tls: { cert: /c, key: /k } }", "{ imds: images, listen: '127.0.0.1:1', tls: { cert: /d, key: /k } }"), "10:7: line 9 shares this address: write the same tls for both"},
+		{"tls of no admin", "  admin_tls: { cert: /c, key: /k }\n" + good, "8:3: admin_tls is for admin, and there is none: remove it, or add admin: ADDRESS"},
+		{"tls of an admin's socket", "  admin: unix:/s\n  admin_tls: { cert: /c, key: /k }\n" + good, "9:3: admin_tls is not for a Unix socket: remove it"},
+		{"another root", ends("{ ecs: [images], listen: '127.0.0.1:1', root: visa }"), "9:53: root: this endpoint does not serve that crossing: write one of its ecs list"},
+		{"a root of imds", ends("{ imds: images, listen: '127.0.0.1:1', root: images }"), "9:46: root is for ecs: remove it"},
+		{"another's home", ends("{ ecs: [images], listen: '127.0.0.1:1', token_file: ~root/token }"), "9:59: token_file: only \"~/\" is read as a home, that of the user who runs serve: write the whole path, or ./ before a name that begins with ~"},
+		{"a home", file("{ crossing: images, aws_profile: { path: '~' } }"), "9:48: path: only \"~/\" is read as a home, that of the user who runs serve: write the whole path, or ./ before a name that begins with ~"},
+		{"another's home, for a token", file("{ crossing: warehouse, token: { path: ~me/t } }"), "9:45: path: only \"~/\" is read as a home, that of the user who runs serve: write the whole path, or ./ before a name that begins with ~"},
+		{"localhost and its address", ends("{ ecs: [images], listen: 'localhost:1' }", "{ imds: images, listen: '127.0.0.1:1' }"), "10:7: line 9 listens on localhost:1, which takes this address too: write the same listen for both, or another port"},
+		{"localhost and its other address", ends("{ ecs: [images], listen: '[::1]:01' }", "{ imds: images, listen: 'localhost:1' }"), "10:7: line 9 listens on [::1]:01, which takes this address too: write the same listen for both, or another port"},
+		{"all addresses and one", ends("{ ecs: [images], listen: '127.0.0.1:1' }", "{ imds: images, listen: ':1', allow_remote: true }"), "10:7: line 9 listens on 127.0.0.1:1, which takes this address too: write the same listen for both, or another port"},
+		{"one socket", ends("{ ecs: [images], listen: 'unix:/a/s' }", "{ imds: images, listen: 'unix:/a//s' }"), "10:7: line 9 listens on unix:/a/s, which takes this address too: write the same listen for both, or another port"},
+		{"admin everywhere", "  admin: 0.0.0.0:1\n" + good, "9:15: admin listens on 0.0.0.0:1, which takes this address too: give it one of its own"},
+		{"the default profile by its name", file("{ crossing: images, aws_profile: { path: /p } }", "{ crossing: images, aws_profile: { path: /p, profile: default } }"), "10:7: the same file stands at line 9 already: remove one"},
 		{"a host with a port", "  hosts: [stile, 'stile:80']\n" + good, "8:18: hosts: want a host's name or address, without a port or a *"},
 		{"an address with a port", "  hosts: ['[fd00::7]:80']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
 		{"any host", "  hosts: ['*.svc']\n" + good, "8:11: hosts: want a host's name or address, without a port or a *"},
@@ -169,7 +209,7 @@ func TestParseRefusesServe(t *testing.T) {
 		{"file of two", file("{ crossing: images, aws_profile: { path: /p }, token: { path: /q, form: json } }"), "9:54: a file has one form: keep aws_profile or token"},
 		{"file of no crossing", file("{ crossing: image, aws_profile: { path: /p } }"), `9:19: there is no such crossing: did you mean "images"?`},
 		{"profile of a token", file("{ crossing: visa, aws_profile: { path: /p } }"), "9:19: the crossing visa does not lead into AWS"},
-		{"token of a session", file("{ crossing: images, token: { path: /p } }"), "9:19: the crossing images does not lead to a token"},
+		{"token of a session", file("{ crossing: images, token: { path: /p } }"), "9:19: the crossing images gives an AWS session, which is no token: write form: json under token, or aws_profile in its place"},
 		{"executable of an access token", file("{ crossing: warehouse, token: { path: /p, form: executable } }"), "9:30: form executable holds ID tokens, and the crossing gives none"},
 		{"a mode for all", file("{ crossing: visa, token: { path: /p, mode: '0666' } }"), "9:50: mode: want 0400 or 0440 or 0444 or 0600 or 0640 or 0644"},
 		{"a profile's name", file("{ crossing: images, aws_profile: { path: /p, profile: 'a b' } }"), "9:61: profile: want a profile's name of letters, digits and _/.%@:+-"},
