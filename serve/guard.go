@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // A refusal is why no handler saw a request.
@@ -30,12 +31,13 @@ var (
 	noSuchUser = &refusal{http.StatusForbidden, "user", "it cannot be told whose program asks, and only some users may"}
 )
 
-// proxies are headers that only something between program and endpoint adds. Keys are as net/http writes them.
-var proxies = []string{"X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
-
-// pages are headers that browsers add, whatever a page's script does. Sec-Fetch-Mode alone is none of them: Node's fetch
-// sends it too.
-var pages = []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Dest", "Sec-Fetch-User"}
+// foreign are headers that only something between program and endpoint adds, or a browser does, whatever a page's script
+// does. Keys are as net/http writes them. Sec-Fetch-Mode alone is none of them: Node's fetch sends it too.
+var foreign = map[string]*refusal{
+	"Forwarded": proxied, "Via": proxied, "X-Real-Ip": proxied, "X-Client-Ip": proxied, "True-Client-Ip": proxied, "Cf-Connecting-Ip": proxied,
+	"X-Envoy-External-Address": proxied, "X-Original-Forwarded-For": proxied, "X-Cluster-Client-Ip": proxied,
+	"Origin": browser, "Sec-Fetch-Site": browser, "Sec-Fetch-Dest": browser, "Sec-Fetch-User": browser,
+}
 
 // refuse says why the request must not be answered, or nil.
 func (s *site) refuse(r *http.Request, c *conn) *refusal {
@@ -46,14 +48,12 @@ func (s *site) refuse(r *http.Request, c *conn) *refusal {
 	if !s.answersTo(r.Host, c.local) {
 		return badHost
 	}
-	for _, name := range proxies {
-		if _, ok := r.Header[name]; ok {
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") {
 			return proxied
 		}
-	}
-	for _, name := range pages {
-		if _, ok := r.Header[name]; ok {
-			return browser
+		if why := foreign[name]; why != nil {
+			return why
 		}
 	}
 	if r.ContentLength != 0 {
@@ -88,6 +88,8 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.server.audit.refused(c, s.Name, why)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Connection", "close")
+		// Before it closes, net/http reads what is left of a body, for as long as that takes.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(settle)) // none: a test's own
 		w.WriteHeader(why.status)
 		_, _ = io.WriteString(w, "stile: "+why.text+"\n") // if it hung up, it does not want to know
 		return

@@ -4,10 +4,15 @@ package serve
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestGuardedRequests(t *testing.T) {
@@ -96,6 +101,36 @@ func TestRefusalEndsTheConnection(t *testing.T) {
 	}
 }
 
+// Whoever announces a body and keeps it back is not waited for.
+func TestRefusalWaitsForNoBody(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{}, Listener{Name: "a", Address: "127.0.0.1:0", Handler: give}, Listener{Name: "u", Address: "unix:" + t.TempDir() + "/s", Handler: give})
+	for _, name := range []string{"a", "u"} {
+		for header, want := range map[string]int{
+			"Host: localhost\r\nContent-Length: 3":                            413,
+			"Host: localhost\r\nContent-Length: 100000\r\n\r\nbegun":          413,
+			"Host: localhost\r\nTransfer-Encoding: chunked":                   413,
+			"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab":    413,
+			"Host: localhost\r\nContent-Length: 3\r\nExpect: 100-continue":    413,
+			"Host: evil.example\r\nContent-Length: 3":                         403,
+			"Host: localhost\r\nX-Forwarded-Port: 80\r\nContent-Length: 3":    403,
+			"Host: localhost\r\nTrue-Client-IP: 1.1.1.1\r\nContent-Length: 3": 403,
+		} {
+			c := dial(t, addressOf(s, name))
+			if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\n"+header+"\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			all, err := io.ReadAll(c)
+			if errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(string(all), fmt.Sprintf("HTTP/1.1 %d ", want)) {
+				t.Errorf("%s, %q: got %q, %v; want %d, and the end", name, header, all, err, want)
+			}
+		}
+	}
+}
+
 // The address that a connection came in at is no name that anybody could have let point elsewhere.
 func TestOwnAddressOfAnyListener(t *testing.T) {
 	t.Parallel()
@@ -156,7 +191,8 @@ func FuzzForwarded(f *testing.F) {
 		}
 		marked := false
 		for name := range r.Header {
-			for _, known := range append(proxies, pages...) {
+			marked = marked || len(name) >= 12 && strings.EqualFold(name[:12], "X-Forwarded-")
+			for known := range foreign {
 				marked = marked || strings.EqualFold(name, known)
 			}
 		}

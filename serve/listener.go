@@ -111,7 +111,8 @@ func (s *Server) start(l *listener) {
 	}
 }
 
-// settle is how long a connection may take to send its first byte once the listener ends.
+// settle is how long a connection may take to send its first byte once the listener ends, and the rest of a body that is
+// not wanted.
 const settle = 200 * time.Millisecond
 
 // drain stops accepting, lets requests finish for as long as limit, and cuts what is left.
