@@ -52,7 +52,8 @@ type CrossingReport struct {
 // its own, for it names whom the crossings speak for.
 //
 //   - /healthz: 200 as long as the server answers at all.
-//   - /readyz: 200 if every crossing is ready, or each of those in Options.Ready; else 503, and a line for each that is not.
+//   - /readyz: 200 if every crossing is ready, or each of those in Options.Ready, and Options.Unready has nothing to add; else
+//     503, and a line for each that is not.
 //   - /metrics: Prometheus' text format.
 //   - /status: a [Report].
 func (s *Server) Admin() http.Handler {
@@ -154,7 +155,7 @@ func state(c keep.Status) string {
 	return "unused"
 }
 
-// unready is one line for each crossing that must be ready and is not.
+// unready is one line for each crossing that must be ready and is not, and for all else that Options.Unready tells.
 func (s *Server) unready() []string {
 	var lines []string
 	named := map[string]bool{}
@@ -169,6 +170,9 @@ func (s *Server) unready() []string {
 		if !named[name] {
 			lines = append(lines, name+": there is no such crossing")
 		}
+	}
+	for _, line := range s.o.Unready() {
+		lines = append(lines, inOneLine(line))
 	}
 	return lines
 }

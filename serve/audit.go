@@ -56,7 +56,8 @@ type line struct {
 	from     *conn
 	who      peer
 	handed   offer.Handed
-	why      *refusal // nil: an endpoint answered
+	why      *refusal   // nil: an endpoint answered
+	file     *FileWrite // nil: it is about a request
 }
 
 func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logger) *audit {
@@ -162,6 +163,10 @@ func (a *audit) close() error {
 }
 
 func (a *audit) write(l line) {
+	if l.file != nil {
+		a.writeFile(l.at, l.file)
+		return
+	}
 	level, message := slog.LevelInfo, "credential handed out"
 	switch {
 	case l.why != nil:

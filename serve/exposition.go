@@ -73,6 +73,7 @@ func (s *Server) exposition() []byte {
 		x.value("stile_connections", float64(e.Connections), "listener", e.Name)
 	}
 	x.crossings(byName(s.o.Crossings()), now)
+	x.files(s.o.Files(), now)
 	x.family("process_start_time_seconds", "gauge", "When the server was made, in seconds since 1970.")
 	x.value("process_start_time_seconds", float64(s.metrics.started.UnixMilli())/1000)
 	x.family("go_goroutines", "gauge", "Goroutines that there are.")

@@ -55,7 +55,13 @@ type Options struct {
 	// Crossings tells how the crossings stand, for [Server.Admin]. It is called for each request there.
 	Crossings func() []keep.Status
 	// Ready names the crossings that /readyz is about. Empty: all of them.
-	Ready   []string
+	Ready []string
+	// Unready tells what else keeps the server from being ready, a line each. It is called for each request there. Nil:
+	// nothing does.
+	Unready func() []string
+	// Files tells how files with credentials stand, for metrics. Nil: there are none.
+	Files func() []FileStatus
+
 	Version string // of the program, for metrics
 
 	Drain  time.Duration    // zero: DefaultDrain
@@ -128,6 +134,12 @@ func New(o Options) *Server {
 	}
 	if o.Crossings == nil {
 		o.Crossings = func() []keep.Status { return nil }
+	}
+	if o.Unready == nil {
+		o.Unready = func() []string { return nil }
+	}
+	if o.Files == nil {
+		o.Files = func() []FileStatus { return nil }
 	}
 	for d, usual := range map[*time.Duration]time.Duration{&o.Drain: DefaultDrain, &o.Header: headerTimeout, &o.Idle: idleTimeout} {
 		if *d == 0 {
