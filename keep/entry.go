@@ -4,6 +4,7 @@ package keep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -232,6 +233,9 @@ func (e *entry) tell(ctx context.Context, v Event) {
 	log := e.memory.log
 	if e.name != "" {
 		log = log.With(slog.String("crossing", e.name))
+	}
+	if why, ok := errors.AsType[*stile.Error](v.Err); ok && why.Hint != "" {
+		log = log.With(slog.String("hint", why.Hint))
 	}
 	switch {
 	case v.Err == nil:
