@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,11 +16,31 @@ import (
 	"github.com/stile-project/stile/keep"
 )
 
+// locked is a log that may be read while it is written.
+type locked struct {
+	mu sync.Mutex
+	to bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to.Write(b)
+}
+
+// take gives what was logged since it was last asked.
+func (l *locked) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.to.Reset()
+	return l.to.String()
+}
+
 // What a failed exchange is logged with tells what mends it, whether a credential is held or not.
 func TestHintIsLogged(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log locked
 		target := &issuer{life: time.Hour}
 		target.failWith(&stile.Error{Op: "exchange", Err: stile.ErrRefused, Hint: "mend it"})
 		k := kept(t, target, keep.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
@@ -27,7 +48,7 @@ func TestHintIsLogged(t *testing.T) {
 			t.Fatal("it did not fail")
 		}
 		synctest.Wait()
-		if got := log.String(); !strings.Contains(got, `msg="exchange failed" hint="mend it" error=`) {
+		if got := log.take(); !strings.Contains(got, `msg="exchange failed" hint="mend it" error=`) {
 			t.Errorf("logged %s", got)
 		}
 		target.mend()
@@ -35,24 +56,24 @@ func TestHintIsLogged(t *testing.T) {
 		token(t, k)
 		target.failWith(fmt.Errorf("wrapped: %w", &stile.Error{Op: "exchange", Err: stile.ErrTemporary, Hint: "mend that"}))
 		synctest.Wait()
-		log.Reset()
+		log.take()
 		for range 59 {
 			time.Sleep(time.Minute)
 			token(t, k)
 		}
 		synctest.Wait()
-		if got := log.String(); !strings.Contains(got, `msg="exchange failed, the held credential is still valid" hint="mend that" expires=`) {
+		if got := log.take(); !strings.Contains(got, `msg="exchange failed, the held credential is still valid" hint="mend that" expires=`) {
 			t.Errorf("logged %s", got)
 		}
 		target.failWith(stile.ErrTemporary)
 		synctest.Wait()
-		log.Reset()
+		log.take()
 		time.Sleep(5 * time.Minute)
 		if _, err := k.Credential(t.Context()); err == nil {
 			t.Fatal("it did not fail")
 		}
 		synctest.Wait()
-		if got := log.String(); got == "" || strings.Contains(got, "hint") {
+		if got := log.take(); got == "" || strings.Contains(got, "hint") {
 			t.Errorf("logged %s", got)
 		}
 	})
