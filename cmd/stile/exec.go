@@ -8,22 +8,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/process"
 	"github.com/stile-project/stile/internal/sidecar"
 	"github.com/stile-project/stile/outlet"
 )
@@ -54,7 +49,7 @@ With --static the credential itself is in the environment, for programs that kno
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			s.take(cmd, args[:dash])
-			return endAlike(p.exec(cmd.Context(), &s, static, args[dash:]))
+			return p.endAlike(p.exec(cmd.Context(), &s, static, args[dash:]))
 		},
 	}
 	p.bothFlags(cmd, &s)
@@ -62,19 +57,32 @@ With --static the credential itself is in the environment, for programs that kno
 	return cmd
 }
 
-func (p *program) exec(ctx context.Context, s *settings, static bool, argv []string) error {
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		return p.unstarted("find the command", err)
+// endAlike has stile end as the command did, or say why there was none.
+func (p *program) endAlike(err error) error {
+	var ended process.Ended
+	var unstarted *process.Unstarted
+	switch {
+	case errors.As(err, &ended):
+		return exit(ended.Alike())
+	case errors.As(err, &unstarted):
+		p.report(&stile.Error{Op: unstarted.Op, Err: unstarted.Err})
+		return exit(unstarted.Code())
 	}
-	signals := make(chan os.Signal, 16)
-	listen(signals, endings)
-	defer signal.Stop(signals)
+	return err
+}
+
+func (p *program) exec(ctx context.Context, s *settings, static bool, argv []string) error {
+	child, err := process.Command(argv[0], argv[1:]...)
+	if err != nil {
+		return err
+	}
+	signals := process.Listen()
+	defer signals.Stop()
 	bounded, cancel := p.within(ctx)
 	defer cancel()
 	has := given{end: func() {}}
 	defer func() { has.end() }()
-	if err := unlessEnded(bounded, signals, func(ctx context.Context) error {
+	if err := signals.Unless(bounded, func(ctx context.Context) error {
 		g, err := p.give(ctx, s, static)
 		if err == nil {
 			has = g
@@ -83,11 +91,9 @@ func (p *program) exec(ctx context.Context, s *settings, static bool, argv []str
 	}); err != nil {
 		return err
 	}
-	child := exec.Command(path, argv[1:]...) //nolint:gosec,noctx // running what the user named is the point, and it outlives no deadline
-	child.Args[0] = argv[0]
 	child.Stdin, child.Stdout, child.Stderr = p.stdin, p.stdout, p.stderr
 	child.Env = p.childEnvironment(has)
-	return p.runToEnd(child, signals)
+	return signals.Run(child)
 }
 
 // given is what a command finds its credential by.
@@ -273,106 +279,4 @@ func (p *program) childEnvironment(g given) []string {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	return env
-}
-
-// runToEnd waits for the child, which gets the signals that stile gets. What a person types at the terminal reaches the
-// child by itself: stile only must not die first.
-func (p *program) runToEnd(child *exec.Cmd, signals chan os.Signal) error {
-	// The child's parent is this thread, to a kernel that tells it of its parent's death.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	tie(child)
-	listen(signals, passedOn)
-	if err := child.Start(); err != nil {
-		return p.unstarted("start the command", err)
-	}
-	var following sync.WaitGroup
-	defer following.Wait()
-	following.Go(func() { followStops(child.Process) })
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	for {
-		select {
-		case s := <-signals:
-			passOn(s, child.Process)
-		case err := <-ended:
-			var status *exec.ExitError
-			if errors.As(err, &status) {
-				return endOf(status)
-			}
-			return err
-		}
-	}
-}
-
-// unstarted tells of a command that did not start, by the exit codes of env, nice, nohup and time. Source: POSIX, env,
-// EXIT STATUS.
-func (p *program) unstarted(op string, err error) error {
-	const cannotRun, notThere = 126, 127
-	p.report(&stile.Error{Op: op, Err: err})
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return exit(notThere)
-	}
-	return exit(cannotRun)
-}
-
-// listen takes signals into a channel, but those that whoever started stile wants ignored: the command is to ignore
-// them too, as under nohup, or behind & in a script.
-func listen(signals chan<- os.Signal, which []os.Signal) {
-	for _, s := range which {
-		if slices.Contains(ignored, s) {
-			signal.Ignore(s)
-		} else {
-			signal.Notify(signals, s)
-		}
-	}
-}
-
-// ignored are the signals that stile was started with as ignored. Of others the Go runtime does not tell.
-var ignored = slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGHUP}, func(s os.Signal) bool { return !signal.Ignored(s) })
-
-// endings are the signals that end stile while there is no command yet.
-var endings = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
-
-// unlessEnded does what comes before the command, and gives up at a signal: it leaves nothing behind, and then the command
-// does not start.
-func unlessEnded(ctx context.Context, signals <-chan os.Signal, do func(context.Context) error) error {
-	watched, giveUp := context.WithCancel(ctx)
-	defer giveUp()
-	var by os.Signal
-	var watching sync.WaitGroup
-	over := make(chan struct{})
-	watching.Go(func() {
-		select {
-		case by = <-signals:
-			giveUp()
-		case <-over:
-		}
-	})
-	err := do(watched)
-	close(over)
-	watching.Wait()
-	if by == nil && errors.Is(ctx.Err(), context.Canceled) {
-		by = os.Interrupt // main's context has no other end, and may have been faster
-	}
-	if s, ok := by.(syscall.Signal); ok {
-		return killedBy(s)
-	}
-	return err
-}
-
-// killedBy is how a command ended that a signal ended.
-type killedBy syscall.Signal
-
-func (k killedBy) Error() string { return "ended by " + syscall.Signal(k).String() }
-
-// endAlike has stile end by the signal that ended the command, if one did: a shell that runs stile in a loop stops the
-// loop at an interrupt only so, and to systemd it is no failure. Where that cannot be, the exit code is a shell's.
-func endAlike(err error) error {
-	var by killedBy
-	if !errors.As(err, &by) {
-		return err
-	}
-	dieOf(syscall.Signal(by))
-	return exit(128 + int(by))
 }

@@ -7,18 +7,20 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/stile-project/stile/internal/process"
 )
 
 // askMFA asks on the terminal itself, so that pipes stay clean. It is nil where there is no terminal: then nobody could
 // answer, and the error that follows names the device.
 func (p *program) askMFA() func(serial string) (string, error) {
-	terminal, err := os.OpenFile(terminalPath, os.O_RDWR, 0)
+	terminal, err := os.OpenFile(process.TerminalPath, os.O_RDWR, 0)
 	if err != nil {
 		return nil
 	}
 	_ = terminal.Close()
 	return func(serial string) (string, error) {
-		terminal, err := os.OpenFile(terminalPath, os.O_RDWR, 0)
+		terminal, err := os.OpenFile(process.TerminalPath, os.O_RDWR, 0)
 		if err != nil {
 			return "", err
 		}

@@ -4,34 +4,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
-	"time"
+
+	"github.com/stile-project/stile/internal/process"
 )
 
-// pollEnd looks every now and then whether a process is still there.
-func pollEnd(ctx context.Context, pid int) (context.Context, error) {
-	process, err := os.FindProcess(pid)
-	if err == nil && !alive(process) {
-		err = errors.New("there is no such process")
-	}
+// processEnd gives a context that ends when the process does.
+func processEnd(ctx context.Context, pid int) (context.Context, error) {
+	gone, err := process.End(ctx, pid)
 	if err != nil {
 		return nil, misuse("watch the process", "--exit-with %d: %w", pid, err)
 	}
-	gone, end := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer end()
-		ticker := time.NewTicker(500 * time.Millisecond)
-		defer ticker.Stop()
-		for alive(process) {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	return gone, nil
 }
 

@@ -84,6 +84,9 @@ var arrows = []rule{
 		of: []string{"./internal/jwt", "./internal/remote", "./internal/shape"}, never: everything, except: []string{"."},
 		why: "every exchange goes through it, so whatever it links, both directions link",
 	}, {
+		of: []string{"./internal/process"}, never: everything, except: []string{".", "golang.org/x/sys/..."},
+		why: "what runs a command knows signals, terminals and process numbers, and no crossing",
+	}, {
 		of: []string{"./lab/..."}, never: []string{"./..."}, except: []string{"./lab/...", "./trust/..."},
 		why: "the lab shares no protocol code with what it tests: a mistake made twice the same way would cancel out",
 	}, {

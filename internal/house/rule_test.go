@@ -62,6 +62,7 @@ func TestBrokenArrowsAreReported(t *testing.T) {
 		"traces take the process's own":   {[]string{"./traces: go.opentelemetry.io/otel"}, "./traces links go.opentelemetry.io/otel ("},
 		"traces know the endpoints":       {[]string{"./traces: ./serve"}, "./traces links ./serve ("},
 		"the sidecar takes OpenTelemetry": {[]string{"./internal/sidecar: ./traces", "./traces: go.opentelemetry.io/otel/trace"}, "./internal/sidecar links go.opentelemetry.io/otel/trace ("},
+		"running knows a crossing":        {[]string{"./internal/process: ./internal/sidecar"}, "./internal/process links ./internal/sidecar ("},
 		"the program takes OpenTelemetry": {[]string{"./cmd/stile: go.opentelemetry.io/otel/trace"}, "./cmd/stile links go.opentelemetry.io/otel/trace ("},
 		"the program takes the lab":       {[]string{"./cmd/stile: ./lab/stage"}, "./cmd/stile links ./lab/stage ("},
 		"the program takes gRPC":          {[]string{"./cmd/stile: google.golang.org/grpc"}, "./cmd/stile links google.golang.org/grpc ("},

@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package process
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// away is a stile without a terminal, as a supervisor starts it.
-func away(t *testing.T, w *workload, name string, args ...string) *exec.Cmd {
+// away is a program without a terminal, as a supervisor starts it.
+func away(t *testing.T, f folder, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Dir, cmd.Env = w.folder, append([]string{"PATH=" + os.Getenv("PATH")}, w.env...)
+	cmd.Dir, cmd.Env = string(f), os.Environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }
@@ -38,10 +35,10 @@ func ending(t *testing.T, cmd *exec.Cmd) string {
 	return cmd.ProcessState.String()
 }
 
-func TestExecPassesSignals(t *testing.T) {
+func TestRunPassesSignals(t *testing.T) {
 	t.Parallel()
-	w := execWorkload(t, map[string]string{"tells": tells})
-	cmd := away(t, w, "stile", "exec", "images", "--", "sh", "tells")
+	f := scripts(t, map[string]string{"tells": tells})
+	cmd := away(t, f, "run", "sh", "tells")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -79,13 +76,13 @@ func TestExecPassesSignals(t *testing.T) {
 	}
 }
 
-// What ended the command ends stile, as far as the Go runtime can; other signals are the exit code that a shell gives.
-func TestExecEndsAsItsCommand(t *testing.T) {
+// What ended the command ends this process, as far as the Go runtime can; other signals are the exit code that a shell gives.
+func TestRunEndsAsItsCommand(t *testing.T) {
 	t.Parallel()
 	if len(ignored) > 0 {
 		t.Skip("the tests run with signals ignored, so commands are too")
 	}
-	w := execWorkload(t, nil)
+	f := scripts(t, nil)
 	for script, want := range map[string]string{
 		"exit 0": "exit status 0", "exit 3": "exit status 3", "exit 130": "exit status 130",
 		"kill -INT $$": "signal: interrupt", "kill -TERM $$": "signal: terminated", "kill -HUP $$": "signal: hangup",
@@ -93,7 +90,7 @@ func TestExecEndsAsItsCommand(t *testing.T) {
 	} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			cmd := away(t, w, "stile", "exec", "images", "--", "sh", "-c", script)
+			cmd := away(t, f, "run", "sh", "-c", script)
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
 			if err := cmd.Start(); err != nil {
@@ -106,66 +103,21 @@ func TestExecEndsAsItsCommand(t *testing.T) {
 	}
 }
 
-// A signal that comes before the command does ends stile, which leaves nothing behind.
-func TestExecEndedBeforeItsCommand(t *testing.T) {
+// What this process is started to ignore, the command ignores, as it does under nohup alone.
+func TestRunIgnoredSignals(t *testing.T) {
 	t.Parallel()
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		t.Run(s.String(), func(t *testing.T) {
-			t.Parallel()
-			if slices.Contains(ignored, os.Signal(s)) {
-				t.Skip("the tests run with it ignored")
-			}
-			w := execWorkload(t, nil)
-			asked := make(chan struct{})
-			var once sync.Once
-			w.spoil("iamcredentials.googleapis.com", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				once.Do(func() { close(asked) })
-				<-r.Context().Done()
-			}))
-			temporary := filepath.Join(w.folder, "tmp")
-			if err := os.Mkdir(temporary, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			cmd := away(t, w, "stile", "exec", "warehouse", "--", "touch", "ran")
-			cmd.Env = append(cmd.Env, "TMPDIR="+temporary)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-asked
-			if left, _ := os.ReadDir(temporary); len(left) != 1 {
-				t.Errorf("%d folders in the temporary one, want gcloud's: then there is nothing to see", len(left))
-			}
-			if err := cmd.Process.Signal(s); err != nil {
-				t.Fatal(err)
-			}
-			if got := ending(t, cmd); got != "signal: "+s.String() {
-				t.Error(got)
-			}
-			if left, _ := os.ReadDir(temporary); len(left) > 0 {
-				t.Errorf("it left %s", left[0].Name())
-			}
-			if _, err := os.Stat(filepath.Join(w.folder, "ran")); err == nil {
-				t.Error("the command ran")
-			}
-		})
-	}
-}
-
-// What stile is started to ignore, the command ignores, as it does under nohup alone.
-func TestExecIgnoredSignals(t *testing.T) {
-	t.Parallel()
-	w := execWorkload(t, map[string]string{"command": "kill -HUP $$; kill -INT $$; kill -HUP $PPID; kill -INT $PPID; echo alive"})
-	out, err := away(t, w, "sh", "-c", "trap '' HUP INT; exec stile exec images -- sh command").Output()
+	f := scripts(t, map[string]string{"command": "kill -HUP $$; kill -INT $$; kill -HUP $PPID; kill -INT $PPID; echo alive"})
+	out, err := away(t, f, "sh", "-c", "trap '' HUP INT; exec run sh command").Output()
 	if string(out) != "alive\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}
 }
 
-// Killed, stile can pass nothing on: the kernel has the command end.
-func TestExecKilled(t *testing.T) {
+// Killed, this process can pass nothing on: the kernel has the command end.
+func TestRunKilled(t *testing.T) {
 	t.Parallel()
-	w := execWorkload(t, map[string]string{"command": "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.01; done"})
-	cmd := away(t, w, "stile", "exec", "images", "--", "sh", "command")
+	f := scripts(t, map[string]string{"command": "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.01; done"})
+	cmd := away(t, f, "run", "sh", "command")
 	r, to, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

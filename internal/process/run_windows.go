@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package process
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// terminalPath is the console that this process was started from.
-const terminalPath = "CON"
+// TerminalPath is the console that this process was started from.
+const TerminalPath = "CON"
 
 // Windows delivers an interrupt to the whole console group and has no other signal to pass on.
 var passedOn = []os.Signal{os.Interrupt}
@@ -20,6 +20,6 @@ func tie(*exec.Cmd) {}
 
 func followStops(*os.Process) {}
 
-func endOf(e *exec.ExitError) error { return exit(e.ExitCode()) }
+func endOf(e *exec.ExitError) Ended { return Ended{Code: e.ExitCode()} }
 
 func dieOf(syscall.Signal) {}

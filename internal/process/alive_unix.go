@@ -2,7 +2,7 @@
 
 //go:build unix
 
-package main
+package process
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 // alive reports whether a process is there, be it another user's. A child that has ended is there until it is waited for,
-// which falls to stile after sh -c 'program & exec stile serve --exit-with $!'.
+// which falls to this process after sh -c 'program & exec stile serve --exit-with $!'.
 func alive(process *os.Process) bool {
 	if pid, err := syscall.Wait4(process.Pid, nil, syscall.WNOHANG, nil); err == nil && pid == process.Pid {
 		return false

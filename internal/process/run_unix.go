@@ -2,7 +2,7 @@
 
 //go:build unix
 
-package main
+package process
 
 import (
 	"os"
@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminalPath is the terminal that this process was started from.
-const terminalPath = "/dev/tty"
+// TerminalPath is the terminal that this process was started from.
+const TerminalPath = "/dev/tty"
 
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
 	syscall.SIGTSTP, syscall.SIGCONT}
@@ -45,7 +45,7 @@ var toldToStop atomic.Bool
 
 // atTerminal reports whether what is typed at a terminal reaches this process.
 func atTerminal() bool {
-	terminal, err := os.OpenFile(terminalPath, os.O_RDWR, 0)
+	terminal, err := os.OpenFile(TerminalPath, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
@@ -62,11 +62,11 @@ func sameGroup(child *os.Process) bool {
 }
 
 // endOf is the child's exit code, or the signal that ended it.
-func endOf(e *exec.ExitError) error {
+func endOf(e *exec.ExitError) Ended {
 	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return killedBy(status.Signal())
+		return Ended{Signal: status.Signal()}
 	}
-	return exit(e.ExitCode())
+	return Ended{Code: e.ExitCode()}
 }
 
 // dieOf ends this process by a signal, and returns where that cannot be: a container's first process does not die so,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package process
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tie has the kernel tell the command to end when stile is killed and can tell it nothing: it would run on, with a
+// tie has the kernel tell the command to end when this process is killed and can tell it nothing: it would run on, with a
 // credential that nobody refreshes, and without whoever started it knowing.
 // Source: prctl(2), PR_SET_PDEATHSIG.
 func tie(child *exec.Cmd) { child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
@@ -19,7 +19,7 @@ func tie(child *exec.Cmd) { child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: 
 // stopAtOnce does nothing here: followStops does it, once the child has stopped.
 func stopAtOnce() {}
 
-// followStops stops stile whenever the child has stopped at the terminal, or because stile was told to, so that the
+// followStops stops this process whenever the child has stopped at the terminal, or because it was told to, so that the
 // shell has its terminal back: a child may ignore the request, or finish something first, or stop on its own. It returns
 // once the child has ended.
 func followStops(child *os.Process) {

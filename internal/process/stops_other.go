@@ -2,7 +2,7 @@
 
 //go:build unix && !linux
 
-package main
+package process
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 // tie does nothing here: only Linux tells a process of its parent's death.
 func tie(*exec.Cmd) {}
 
-// stopAtOnce stops stile as its child stops, or will: to see it stop, one would have to take its exit code from os/exec.
+// stopAtOnce stops this process as its child stops, or will: to see it stop, one would have to take its exit code from os/exec.
 func stopAtOnce() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }
 
 func followStops(*os.Process) {}

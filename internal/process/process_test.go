@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(leakless{m}, map[string]func(){"run": func() { os.Exit(run(os.Args[1:])) }})
+}
+
+// leakless fails where a test has left a goroutine behind.
+type leakless struct{ *testing.M }
+
+func (l leakless) Run() int {
+	code := l.M.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// run is a program that runs a command, and has nothing to do before it.
+func run(args []string) int {
+	child, err := Command(args[0], args[1:]...)
+	if err != nil {
+		return code(err)
+	}
+	signals := Listen()
+	defer signals.Stop()
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return code(signals.Run(child))
+}
+
+func code(err error) int {
+	var ended Ended
+	var unstarted *Unstarted
+	switch {
+	case errors.As(err, &ended):
+		return ended.Alike()
+	case errors.As(err, &unstarted):
+		return unstarted.Code()
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// A folder is where a test's programs run.
+type folder string
+
+// scripts is a folder with scripts in it, by name.
+func scripts(t *testing.T, texts map[string]string) folder {
+	t.Helper()
+	f := t.TempDir()
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(f, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder(f)
+}
