@@ -22,6 +22,9 @@ type Report struct {
 	Ready     bool             `json:"ready"` // what /readyz says
 	Endpoints []EndpointReport `json:"endpoints"`
 	Crossings []CrossingReport `json:"crossings"`
+
+	// Configuration is how reading it went last; nil: the program does not read it again.
+	Configuration *ConfigurationReport `json:"configuration,omitempty"`
 }
 
 // An EndpointReport is one listener.
@@ -43,7 +46,8 @@ type CrossingReport struct {
 	Expires     time.Time `json:"expires,omitzero"`
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	Failures    int       `json:"failures,omitempty"`
-	Error       string    `json:"error,omitempty"` // the last failure, in words
+	Error       string    `json:"error,omitempty"`      // the last failure, in words
+	ErrorKind   string    `json:"error_kind,omitempty"` // and in a word: refused, no_identity, temporary, misuse, cancelled or failed
 	Hint        string    `json:"hint,omitempty"`
 	FailedAt    time.Time `json:"failed_at,omitzero"`
 }
@@ -101,7 +105,7 @@ func (s *Server) showStatus(w http.ResponseWriter) {
 
 // Report is what /status tells.
 func (s *Server) Report() Report {
-	r := Report{Version: s.o.Version, Started: s.metrics.started, Ready: len(s.unready()) == 0, Endpoints: s.endpoints(), Crossings: []CrossingReport{}}
+	r := Report{Version: s.o.Version, Started: s.metrics.started, Ready: len(s.unready()) == 0, Endpoints: s.endpoints(), Crossings: []CrossingReport{}, Configuration: s.configuration.Load()}
 	for _, c := range s.o.Crossings() {
 		r.Crossings = append(r.Crossings, report(c))
 	}
@@ -135,7 +139,7 @@ func report(c keep.Status) CrossingReport {
 		r.Kind = c.Kind.String()
 	}
 	if c.Err != nil {
-		r.Error = inOneLine(c.Err.Error())
+		r.Error, r.ErrorKind = inOneLine(c.Err.Error()), outcome(c.Err)
 		if e, ok := errors.AsType[*stile.Error](c.Err); ok {
 			r.Hint = inOneLine(e.Hint)
 		}
@@ -184,13 +188,20 @@ func reason(c keep.Status) string {
 		if e, ok := errors.AsType[*stile.Error](c.Err); ok && e.Hint != "" {
 			why += " (" + inOneLine(e.Hint) + ")"
 		}
-		return "failed " + strconv.Itoa(c.Failures) + " times: " + why
+		return "failed " + times(c.Failures) + ": " + why
 	case c.Exchanging:
 		return "the first exchange is under way"
 	case !c.Expires.IsZero():
 		return "its credential has expired, and nobody has asked for another"
 	}
 	return "nobody has asked for it yet"
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return strconv.Itoa(n) + " times"
 }
 
 func inOneLine(s string) string {

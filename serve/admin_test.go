@@ -96,7 +96,7 @@ func TestStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 {
 		t.Fatalf("%d %v: %s", status, err, body)
 	}
-	if diff := cmp.Diff(CrossingReport{Name: "images", State: "failing", Failures: 2, FailedAt: noon, Error: "assume the role: AWS STS answered 403 AccessDenied", Hint: "see its trust policy"}, got.Crossings[1]); diff != "" {
+	if diff := cmp.Diff(CrossingReport{Name: "images", State: "failing", Failures: 2, FailedAt: noon, Error: "assume the role: AWS STS answered 403 AccessDenied", ErrorKind: "refused", Hint: "see its trust policy"}, got.Crossings[1]); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(CrossingReport{Name: "warehouse", State: "ready", Ready: true, Kind: "access token", Principal: "etl@example.com",

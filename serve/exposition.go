@@ -74,6 +74,7 @@ func (s *Server) exposition() []byte {
 	}
 	x.crossings(byName(s.o.Crossings()), now)
 	x.files(s.o.Files(), now)
+	x.configuration(s.configuration.Load())
 	x.family("process_start_time_seconds", "gauge", "When the server was made, in seconds since 1970.")
 	x.value("process_start_time_seconds", float64(s.metrics.started.UnixMilli())/1000)
 	x.family("go_goroutines", "gauge", "Goroutines that there are.")

@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -118,6 +119,8 @@ type Server struct {
 	metrics *metrics
 	audit   *audit
 	room    *room
+
+	configuration atomic.Pointer[ConfigurationReport] // nil: nobody has told
 
 	mu      sync.Mutex
 	running []*listener
