@@ -72,7 +72,7 @@ func TestHealth(t *testing.T) {
 	o.Ready = nil
 	all = []keep.Status{{Name: "a", Ready: true, Expires: noon.Add(time.Hour)}, {Name: "a", Failures: 1, Err: errors.New("no")}, {Name: "a", Ready: true, Expires: noon.Add(time.Minute)}}
 	_, address = adminOf(t, o)
-	if status, body := ask(t, address, "/readyz"); status != 503 || body != "a: failed 1 times: no\n" {
+	if status, body := ask(t, address, "/readyz"); status != 503 || body != "a: failed once: no\n" {
 		t.Errorf("got %d %q", status, body)
 	}
 	for path, want := range map[string]int{"/": 404, "/status/": 404, "//status": 404, "/healthz/../status": 404} {
