@@ -32,6 +32,7 @@ type held struct {
 	source   stile.Source
 	crossing stile.Crossing
 	keeper   *keep.Keeper
+	around   assemble.Surroundings // further crossings of the same source ask through the same client
 }
 
 // A builder builds crossings. Those with one description of their source share it: ten thousand of them are one search
@@ -56,12 +57,12 @@ func (s *Sidecar) build(ctx context.Context, p Plan) (map[string]*held, error) {
 			wrong = append(wrong, misuse("serve the crossings", "", "there is no crossing %q", name))
 			continue
 		}
-		source, target, err := b.parts(ctx, c)
+		made, err := b.parts(ctx, c)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("crossing %s: %w", name, err))
 			continue
 		}
-		next[name] = s.holdOn(before[name], c, source, target)
+		next[name] = s.holdOn(before[name], c, made)
 	}
 	if len(wrong) == 0 {
 		return next, nil
@@ -75,18 +76,18 @@ func (s *Sidecar) build(ctx context.Context, p Plan) (map[string]*held, error) {
 }
 
 // holdOn goes on with what is held if that is the same crossing.
-func (s *Sidecar) holdOn(old *held, c config.Crossing, source stile.Source, target stile.Target) *held {
-	crossing := stile.Cross(source, target)
+func (s *Sidecar) holdOn(old *held, c config.Crossing, made parts) *held {
+	crossing := stile.Cross(made.source, made.target)
 	if old != nil {
 		described := reflect.DeepEqual(old.config, c)
 		if old.crossing.Key() == crossing.Key() || described && !crossing.Keyed() && !old.crossing.Keyed() {
 			if described {
 				return old
 			}
-			return &held{c, source, old.crossing, old.keeper}
+			return &held{c, made.source, old.crossing, old.keeper, made.around}
 		}
 	}
-	return &held{c, source, crossing, s.memory.Keep(crossing, termsOf(c))}
+	return &held{c, made.source, crossing, s.memory.Keep(crossing, termsOf(c)), made.around}
 }
 
 func termsOf(c config.Crossing) keep.Terms {
@@ -122,17 +123,22 @@ func (s *Sidecar) newBuilder() *builder {
 	return &builder{s: s, sources: map[string]stile.Source{}, around: map[string]assemble.Surroundings{}}
 }
 
-func (b *builder) parts(ctx context.Context, c config.Crossing) (stile.Source, stile.Target, error) {
-	around, err := b.surroundings(c.From)
-	if err != nil {
-		return nil, nil, err
+// parts are what a crossing is made of.
+type parts struct {
+	source stile.Source
+	target stile.Target
+	around assemble.Surroundings
+}
+
+func (b *builder) parts(ctx context.Context, c config.Crossing) (made parts, err error) {
+	if made.around, err = b.surroundings(c.From); err != nil {
+		return made, err
 	}
-	source, err := b.source(ctx, around, c)
-	if err != nil {
-		return nil, nil, err
+	if made.source, err = b.source(ctx, made.around, c); err != nil {
+		return made, err
 	}
-	target, err := around.Target(c)
-	return source, target, err
+	made.target, err = made.around.Target(c)
+	return made, err
 }
 
 // surroundings are those of AWS, where the SDK has a client of its own, and of everything else.
@@ -239,17 +245,15 @@ func allowed(asked, given []string) error {
 	return nil
 }
 
-// also keeps a further crossing of the same source, with a target that is a little different. Whoever asked closes it.
+// also keeps a further crossing of the same source, with a target that is a little different. Whoever asked closes it. It
+// goes through the client of the crossing itself: anyone may ask for one audience after another, and a client of its own
+// for each of them is a pool of connections and a set of certificates that nobody closes.
 func (s *Sidecar) also(h *held, change func(*config.ToGCP), age time.Duration) (stile.Supplier, error) {
 	c := h.config
 	to := *c.To.GCP
 	change(&to)
 	c.To.GCP = &to
-	around, err := s.o.Around(c.From)
-	if err != nil {
-		return nil, err
-	}
-	target, err := around.Target(c)
+	target, err := h.around.Target(c)
 	if err != nil {
 		return nil, err
 	}

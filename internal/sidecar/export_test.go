@@ -23,11 +23,11 @@ func (s *Sidecar) Fetch(ctx context.Context) { s.fetch(ctx) }
 func (s *Sidecar) Sources(ctx context.Context, crossings ...config.Crossing) (all []stile.Source, err error) {
 	b := s.newBuilder()
 	for _, c := range crossings {
-		source, _, err := b.parts(ctx, c)
+		made, err := b.parts(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, source)
+		all = append(all, made.source)
 	}
 	return all, nil
 }
@@ -68,3 +68,13 @@ func Writes(writer any) bool {
 		return f.cancel != nil
 	}
 }
+
+// Stop ends what Start began.
+func Stop(writer any) {
+	if f, ok := writer.(*files); ok {
+		_ = f.stop()
+	}
+}
+
+// HintOf is what mends an error.
+func HintOf(err error) string { return hintOf(err) }

@@ -34,19 +34,25 @@ func (s *Sidecar) fetch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.changed:
 		}
-		keepers := s.keepers()
+		s.lookAtTokens()
+		keepers, lacking := s.keepers(), s.lacking()
 		var missing []*keep.Keeper
-		for _, k := range keepers {
-			if _, err := k.Credential(glance); err != nil {
+		unready := 0
+		for name, k := range keepers {
+			_, err := k.Credential(glance)
+			if err != nil {
 				missing = append(missing, k)
+			}
+			if err != nil || lacking[name] {
+				unready++
 			}
 		}
 		f.ask(ctx, missing)
-		if now := [2]int{len(missing), len(keepers)}; now != last && s.o.Standing != nil {
+		if now := [2]int{unready, len(keepers)}; now != last && s.o.Standing != nil {
 			s.o.Standing(now[0], now[1])
 			last = now
 		}
-		if len(missing) > 0 {
+		if unready > 0 {
 			timer.Reset(lookSoon)
 		} else {
 			timer.Reset(look)
@@ -117,12 +123,13 @@ func (s *Sidecar) lookNow() {
 	}
 }
 
-func (s *Sidecar) keepers() []*keep.Keeper {
+// keepers are those of all crossings, by name.
+func (s *Sidecar) keepers() map[string]*keep.Keeper {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*keep.Keeper, 0, len(s.held))
-	for _, h := range s.held {
-		all = append(all, h.keeper)
+	all := make(map[string]*keep.Keeper, len(s.held))
+	for name, h := range s.held {
+		all[name] = h.keeper
 	}
 	return all
 }

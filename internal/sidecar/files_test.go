@@ -54,17 +54,44 @@ func TestFilesAreAsThePlanSays(t *testing.T) {
 	}
 }
 
+// An unknown group is known at once, and where it stands.
+func TestFilesOfNoGroup(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for _, kind := range []string{"crossing: images, aws_profile:", "crossing: visa, token:"} {
+		p := plan(t, "  files:\n    - { "+kind+" { path: '~/f', group: no-such-group } }\n")
+		s.refuses(p, p.Serve.Files[0].Place+": ")
+		s.refuses(p, "no group \"no-such-group\"")
+	}
+}
+
+// blocked keeps a file from being written, also by root: what should be its lock is a folder.
+func (s *scene) blocked(name string) (free func()) {
+	s.t.Helper()
+	lock := filepath.Join(s.folder, "."+name+".stile-lock")
+	if err := os.MkdirAll(filepath.Join(lock, "x"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(lock); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
 func TestFilesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
+	s.blocked("creds")
+	s.blocked("visa")
 	s.apply(`  files:
-    - { crossing: images, aws_profile: { path: '~/creds', group: no-such-group } }
-    - { crossing: visa, token: { path: '~/visa', group: no-such-group } }
+    - { crossing: images, aws_profile: { path: '~/creds' } }
+    - { crossing: visa, token: { path: '~/visa' } }
 `)
 	s.run()
 	s.until("told", func() bool {
 		for _, f := range s.sidecar.Report().Files {
-			if !strings.Contains(f.Error, "no-such-group") || f.State != "absent" {
+			if !strings.Contains(f.Error, "stile-lock") || f.State != "absent" || f.Ready {
 				return false
 			}
 		}
@@ -72,7 +99,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errTooLong)
 	defer cancel()
-	if err := s.sidecar.FilesWritten(ctx); err == nil || !strings.Contains(err.Error(), "no-such-group") {
+	if err := s.sidecar.FilesWritten(ctx); err == nil || !strings.Contains(err.Error(), "stile-lock") {
 		t.Errorf("got %v", err)
 	}
 	for _, name := range []string{"creds", "visa"} {
@@ -80,7 +107,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		s.until("logged: "+want, func() bool {
 			_, rest, ok := strings.Cut(s.log.String(), want)
 			line, _, _ := strings.Cut(rest, "\n")
-			return ok && strings.Contains(line, "no-such-group")
+			return ok && strings.Contains(line, "stile-lock")
 		})
 	}
 }

@@ -44,7 +44,8 @@ type Options struct {
 	// Handler goes around all endpoints of a listener. Nil: nothing does.
 	Handler func(listener string, next http.Handler) http.Handler
 
-	// Standing is told when the number of crossings without a credential changes. Nil: nobody is.
+	// Standing is told when the number of crossings that are not ready changes: those without a credential, those of which
+	// a file does not hold one, and those whose endpoint has lost its bearer token. Nil: nobody is.
 	Standing func(unready, all int)
 	// Timeout bounds one exchange, and Overdue is what it then fails with; zero: as the keeper has it.
 	Timeout time.Duration
@@ -71,6 +72,9 @@ type Sidecar struct {
 	server *serve.Server
 
 	applying sync.Mutex
+	made     []string // under it: token files that were not there before
+
+	tokens tokens
 
 	mu        sync.Mutex
 	held      map[string]*held
@@ -83,7 +87,7 @@ type Sidecar struct {
 // New makes a sidecar that serves nothing yet.
 func New(o Options) *Sidecar {
 	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1)}
-	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Version: o.Version})
+	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Files: s.fileStatuses, Unready: s.unready, Version: o.Version})
 	// What bounds how many there are is the plan, and for scopes and audiences the endpoint.
 	options := []keep.Option{keep.WithLogger(o.Log), keep.WithObserver(s.server.Observe), keep.WithLimit(1 << 20)}
 	if o.Store != nil {
@@ -102,6 +106,7 @@ func New(o Options) *Sidecar {
 func (s *Sidecar) Apply(ctx context.Context, p Plan) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	s.made = nil
 	next, err := s.build(ctx, p)
 	if err != nil {
 		return err
@@ -116,6 +121,7 @@ func (s *Sidecar) Apply(ctx context.Context, p Plan) error {
 			}
 		}
 	}
+	s.unmake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, h := range next {
@@ -133,6 +139,7 @@ func (s *Sidecar) change(next map[string]*held, listeners map[string]*listener, 
 	s.held, s.listeners, s.files = next, listeners, f
 	running := s.running
 	s.mu.Unlock()
+	s.tokens.watch(listeners, s.made)
 	closeHandlers(gone, listeners)
 	if old != f {
 		_ = old.stop() // nothing is removed

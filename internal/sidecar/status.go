@@ -29,26 +29,26 @@ type Served struct {
 	Addresses []string `json:"addresses"` // as it came to be
 	Crossings []string `json:"crossings"`
 	TokenFile string   `json:"token_file,omitempty"` // of ecs
+	Error     string   `json:"error,omitempty"`      // why nobody is let in
+	Hint      string   `json:"hint,omitempty"`
 }
 
 // Report tells how everything stands.
 func (s *Sidecar) Report() Report {
-	r := Report{Report: s.server.Report(), Serves: s.serves()}
-	s.mu.Lock()
-	f := s.files
-	s.mu.Unlock()
-	r.Files = f.reports()
-	return r
+	return Report{Report: s.server.Report(), Serves: s.serves(), Files: s.fileReports()}
 }
 
 func (s *Sidecar) serves() []Served {
-	addresses := s.server.Addresses()
+	addresses, broken := s.server.Addresses(), s.tokens.unreadable()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []Served{}
 	for name, l := range s.listeners {
 		for _, e := range l.endpoints {
 			one := Served{Kind: e.config.Kind(), Listener: name, Listen: e.config.Listen, Crossings: e.config.Crossings(), TokenFile: e.tokenFile}
+			if err := broken[e.tokenFile]; err != nil {
+				one.Error, one.Hint = err.Error(), hintOf(err)
+			}
 			for _, at := range addresses[name] {
 				if tcp, ok := at.(*net.TCPAddr); ok {
 					one.Addresses = append(one.Addresses, tcp.String())

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
 )
 
@@ -56,25 +57,56 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 		}
 		return path, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	token, made := s.tokens.of(path), true
+	if token.IsZero() {
+		token = stile.NewSecret(NewToken())
+	} else {
+		made = false // programs have it, whatever becomes of this plan
+	}
+	wrote, err := writeToken(path, token, e, false)
+	if err != nil {
 		return "", err
+	}
+	if made && wrote {
+		s.made = append(s.made, path)
+	}
+	return path, nil
+}
+
+// writeToken makes a token's file, or puts it in the place of one that is there if over is set. It reports whether it did:
+// another process may have been quicker.
+func writeToken(path string, token stile.Secret, e config.Endpoint, over bool) (wrote bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false, err
 	}
 	// Whole or not at all: two that start at once must not read half of it, nor write different ones.
 	fresh := path + "." + rand.Text()
-	if err := os.WriteFile(fresh, []byte(NewToken()), 0o600); err != nil {
-		return "", err
+	if err := os.WriteFile(fresh, []byte(token.Reveal()), 0o600); err != nil {
+		_ = os.Remove(fresh) // what a full disk left of it
+		return false, err
 	}
 	defer func() { _ = os.Remove(fresh) }()
 	if err := permit(fresh, e); err != nil {
-		return "", err
+		return false, err
 	}
-	if err := os.Link(fresh, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// Some file systems have no links.
-		if err := os.Rename(fresh, path); err != nil {
-			return "", err
+	if !over {
+		err = os.Link(fresh, path)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return err == nil, nil
 		}
+		// Some file systems have no links.
 	}
-	return path, nil
+	err = os.Rename(fresh, path)
+	return err == nil, err
+}
+
+// unmake removes the token files that were made for a plan that is not gone over to. Another process that has found one
+// meanwhile writes it again: see [tokens].
+func (s *Sidecar) unmake() {
+	for _, path := range s.made {
+		_ = os.Remove(path)
+	}
+	s.made = nil
 }
 
 // permit lets those read the token's file whom the endpoint names. It says nothing where the endpoint names none.

@@ -73,8 +73,8 @@ func TestTokenOfAGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.apply(plain + ", token_mode: '0640', token_group: '" + strconv.Itoa(group) + "' }]\n")
-	if looks(0o640, group) == token {
-		t.Error("it is the token that was removed")
+	if looks(0o640, group) != token {
+		t.Error("it is another token than the one that was removed, which programs have")
 	}
 	if all, err := filepath.Glob(path + "*"); err != nil || len(all) != 1 {
 		t.Errorf("%q, %v: want the token's file alone", all, err)
