@@ -17,16 +17,24 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// complaints tells the log what the SDK could not do, once a minute at most.
+// complaints tells the log what the SDK could not do, each thing once a minute at most.
 type complaints struct {
 	log *slog.Logger
 
-	mu     sync.Mutex
-	told   time.Time
-	untold int
+	mu   sync.Mutex
+	told map[string]telling
 }
 
-const seldom = time.Minute
+// A telling is when something was said last, and how often it could have been since.
+type telling struct {
+	at    time.Time
+	since int
+}
+
+const (
+	seldom = time.Minute
+	things = 32 // that are told apart; all others are one
+)
 
 // Handle notes an error of the SDK.
 func (c *complaints) Handle(err error) { c.say(plain(err)) }
@@ -34,17 +42,22 @@ func (c *complaints) Handle(err error) { c.say(plain(err)) }
 func (c *complaints) say(why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	if now.Sub(c.told) < seldom {
-		c.untold++
+	key := why
+	if _, known := c.told[key]; !known && len(c.told) >= things {
+		key = ""
+	}
+	last, now := c.told[key], time.Now()
+	if now.Sub(last.at) < seldom {
+		last.since++
+		c.told[key] = last
 		return
 	}
 	attrs := []slog.Attr{slog.String("error", why)}
-	if c.untold > 0 {
-		attrs = append(attrs, slog.Int("and_since_the_last_time", c.untold))
+	if last.since > 0 {
+		attrs = append(attrs, slog.Int("and_since_the_last_time", last.since))
 	}
 	c.log.LogAttrs(context.Background(), slog.LevelWarn, "traces are lost", attrs...)
-	c.told, c.untold = now, 0
+	c.told[key] = telling{at: now}
 }
 
 // plain says why traces could not be sent, in our words: what the exporter says repeats the far side's answer, which may

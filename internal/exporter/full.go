@@ -89,7 +89,7 @@ func Linked() []string { return []string{"otlp"} }
 // There is no provider for the whole process, so that the clouds' libraries in this build stay silent. The SDK has but one
 // place for its errors and one for its messages, both the process's: this takes them.
 func open(file *config.Traces, around Surroundings) (*Traces, error) {
-	quiet := &complaints{log: around.Log}
+	quiet := &complaints{log: around.Log, told: map[string]telling{}}
 	otel.SetErrorHandler(quiet)
 	otel.SetLogger(logr.New(sink{quiet}))
 	var options []otlptracehttp.Option

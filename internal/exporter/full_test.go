@@ -87,9 +87,12 @@ func TestTracesArrive(t *testing.T) {
 }
 
 // Whoever takes traces can hang, refuse, break off or answer nonsense, as long as it likes: nothing that is told of waits
-// for it, the end waits as long as it is told to, and the log hears of it once, without a word of the answer.
+// for it, the end waits as long as it is told to, and the log hears of it once, without a word of the answer. What waited
+// all the same would wait for an hour.
 func TestNothingWaitsForTheCollector(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key="+hush)
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")
+	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "3600000")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
 	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "64")
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
@@ -127,26 +130,20 @@ func TestNothingWaitsForTheCollector(t *testing.T) {
 			server := httptest.NewServer(test.answer)
 			defer server.Close()
 			sent, told := sending(t, server.URL)
-			started := time.Now()
-			requests(t, sent, 5000)
-			if took := time.Since(started); took > 5*time.Second {
-				t.Errorf("5000 answers took %s", took)
-			}
+			requests(t, sent, 1000)
+			patience := 300 * time.Millisecond
 			if test.want != "the last traces were not sent" {
+				patience = time.Hour
 				for deadline := time.Now().Add(20 * time.Second); !strings.Contains(told.String(), test.want); time.Sleep(10 * time.Millisecond) {
 					if time.Now().After(deadline) {
 						break
 					}
 				}
 			}
-			started = time.Now()
-			sent.Close(300 * time.Millisecond)
-			if took := time.Since(started); took > 5*time.Second {
-				t.Errorf("the end took %s", took)
-			}
+			sent.Close(patience)
 			server.CloseClientConnections()
 			text := told.String()
-			if !strings.Contains(text, test.want) || strings.Count(text, "\n") > 2 || strings.Contains(text, hush) {
+			if !strings.Contains(text, test.want) || strings.Count(text, test.want) != 1 || strings.Count(text, "\n") > 6 || strings.Contains(text, hush) {
 				t.Errorf("told, want %q once:\n%s", test.want, text)
 			}
 		})
