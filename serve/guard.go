@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -86,6 +87,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if why := s.refuse(r, c); why != nil {
 		l.server.metrics.request(s.Name, why.reason)
 		l.server.audit.refused(c, s.Name, why)
+		maps.Copy(w.Header(), s.Refusals)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Connection", "close")
 		// Before it closes, net/http reads what is left of a body, for as long as that takes.

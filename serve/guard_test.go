@@ -101,6 +101,18 @@ func TestRefusalEndsTheConnection(t *testing.T) {
 	}
 }
 
+// Some clients tell who answers by a header.
+func TestRefusalsBearHeaders(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{}, Listener{Name: "a", Address: "127.0.0.1:0", Handler: give, Refusals: http.Header{"Metadata-Flavor": {"Google"}}})
+	for host, want := range map[string]string{"evil.example": "Google", "localhost": ""} {
+		answer, err := exchange(dial(t, addressOf(s, "a")), "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		if err != nil || answer.Header.Get("Metadata-Flavor") != want {
+			t.Errorf("%s: got %v, %v; want %q", host, answer, err, want)
+		}
+	}
+}
+
 // Whoever announces a body and keeps it back is not waited for.
 func TestRefusalWaitsForNoBody(t *testing.T) {
 	t.Parallel()

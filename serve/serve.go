@@ -89,6 +89,9 @@ type Listener struct {
 	// listener has it any longer, and when the server ends; requests under way then go on. Required.
 	Handler http.Handler
 
+	// Refusals are headers on the answers to what Handler does not see, for clients that look for them on every answer.
+	Refusals http.Header
+
 	// Hosts are further names that requests may be made under, beside the address, those of loopback, and those that
 	// the clouds serve credentials under. Without a port.
 	Hosts []string
@@ -127,6 +130,7 @@ type Server struct {
 	serving bool
 	ended   bool
 	failed  chan error
+	closed  chan struct{}
 	work    sync.WaitGroup // of listeners that serve, or drain
 }
 
@@ -153,7 +157,7 @@ func New(o Options) *Server {
 		o.Clock = time.Now
 	}
 	m := newMetrics(o.Clock())
-	return &Server{o: o, log: o.Log, metrics: m, audit: newAudit(o.Audit, o.Clock, m, o.Log), room: newRoom(), failed: make(chan error, 1)}
+	return &Server{o: o, log: o.Log, metrics: m, audit: newAudit(o.Audit, o.Clock, m, o.Log), room: newRoom(), failed: make(chan error, 1), closed: make(chan struct{})}
 }
 
 // Observe counts an exchange. It is made for keep.WithObserver.
@@ -238,6 +242,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var broken error
 	select {
 	case <-ctx.Done():
+	case <-s.closed:
 	case broken = <-s.failed:
 	}
 	return errors.Join(broken, s.end())
@@ -249,6 +254,9 @@ func (s *Server) Close() error { return s.end() }
 func (s *Server) end() error {
 	s.mu.Lock()
 	old := s.running
+	if !s.ended {
+		close(s.closed)
+	}
 	s.running, s.ended = nil, true
 	for _, l := range old {
 		s.work.Go(func() { l.drain(s.o.Drain) })

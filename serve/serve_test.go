@@ -551,6 +551,26 @@ func TestBrokenListener(t *testing.T) {
 	}
 }
 
+// Close ends what serves.
+func TestClosedWhileItServes(t *testing.T) {
+	t.Parallel()
+	s := New(Options{})
+	if err := s.Listen(t.Context(), []Listener{{Name: "a", Address: "127.0.0.1:0", Handler: says("x")}}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(context.Background()) }()
+	if status, _ := ask(t, addressOf(s, "a"), "/"); status != 200 {
+		t.Errorf("got %d", status)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestClosedBeforeItServed(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Audit: &memoryHandler{}})

@@ -44,3 +44,27 @@ func TestHostsOfThePlan(t *testing.T) {
 		}
 	}
 }
+
+// Google's libraries look for their header on a refusal too, whoever gives it.
+func TestRefusalsAtGCEBearItsHeader(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply("  endpoints:\n    - { gce: warehouse, listen: '127.0.0.1:0' }\n")
+	s.run()
+	address, _ := s.at("gce")
+	for _, host := range []string{"evil.example", "localhost"} {
+		req, err := http.NewRequest(http.MethodGet, "http://"+address+"/computeMetadata/v1/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusForbidden || res.Header.Get("Metadata-Flavor") != "Google" {
+			t.Errorf("%s: got %d, Metadata-Flavor %q", host, res.StatusCode, res.Header.Get("Metadata-Flavor"))
+		}
+	}
+}

@@ -62,6 +62,9 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 			}
 		}
 		l.HopLimit = max(l.HopLimit, e.HopLimit)
+		if e.Kind() == "gce" { // Google's libraries show no word of an answer without it
+			l.Refusals = http.Header{"Metadata-Flavor": {"Google"}}
+		}
 		l.endpoints = append(l.endpoints, made)
 	}
 	if p.Admin != "" {
