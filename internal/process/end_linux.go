@@ -5,6 +5,8 @@ package process
 import (
 	"context"
 	"errors"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,21 +21,25 @@ func End(ctx context.Context, pid int) (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = unix.SetNonblock(fd, true)
+	process := os.NewFile(uintptr(fd), "pidfd")
+	raw, err := process.SyscallConn()
+	if err != nil || process.SetReadDeadline(time.Time{}) != nil { // the Go runtime cannot wait for it
+		_ = process.Close()
+		return pollEnd(ctx, pid)
+	}
 	gone, end := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		defer func() { _ = unix.Close(fd) }()
-		const often = 1000 // ms
-		for ctx.Err() == nil {
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, often) //nolint:gosec // a descriptor is an int
-			if n > 0 {
-				end()
-				return
-			}
-			if err != nil && !errors.Is(err, unix.EINTR) {
-				return
-			}
-		}
-		end()
+		defer end()
+		defer context.AfterFunc(ctx, func() { _ = process.SetReadDeadline(time.Unix(1, 0)) })()
+		defer func() { _ = process.Close() }()
+		_ = raw.Read(ended)
 	}()
 	return gone, nil
+}
+
+// ended reports whether a process has, which its descriptor says by what it has to read. Source: pidfd_open(2).
+func ended(fd uintptr) bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a descriptor is an int
+	return n > 0
 }

@@ -221,7 +221,9 @@ func TestTerminalOfAShellInside(t *testing.T) {
 		x.types(key)
 		x.until("$ ")
 	}
-	x.types("kill -KILL %1\n")
+	x.types("fg\n")
+	x.until("sh wait")
+	x.types("\n")
 	x.until("$ ")
 	x.types("echo on''ly; exit 6\n")
 	x.until("only")
