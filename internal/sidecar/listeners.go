@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/user"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -53,6 +54,9 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		l := at[e.Listen]
 		if l == nil || isFree(e.Listen) {
 			l = &listener{Listener: serve.Listener{Address: e.Listen, AllowRemote: e.AllowRemote, Mode: config.ParseMode(e.Mode), Hosts: p.Hosts, AllowUsers: users}}
+			if l.TLS, err = s.o.certificate(e.TLS); err != nil {
+				return nil, placed(e.Place, err)
+			}
 			at[e.Listen] = l
 			order = append(order, l)
 		}
@@ -68,7 +72,11 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		l.endpoints = append(l.endpoints, made)
 	}
 	if p.Admin != "" {
-		order = append(order, &listener{Listener: serve.Listener{Name: adminName, Address: p.Admin, Handler: s.Admin(), Hosts: p.Hosts, AllowRemote: true}})
+		certificate, err := s.o.certificate(p.AdminTLS)
+		if err != nil {
+			return nil, err
+		}
+		order = append(order, &listener{Listener: serve.Listener{Name: adminName, Address: p.Admin, TLS: certificate, Handler: s.Admin(), Hosts: p.Hosts, AllowRemote: true}})
 	}
 	for _, l := range order {
 		if l.Name == "" {
@@ -218,7 +226,20 @@ func (s *Sidecar) handler(e *endpoint) (http.Handler, error) {
 	case "gce":
 		return gce.New(offers[0], gce.Options{})
 	}
-	return ecs.New(offers, ecs.Options{Token: s.o.Token, TokenFile: e.tokenFile})
+	return ecs.New(offers, ecs.Options{Token: s.o.Token, TokenFile: e.tokenFile, Root: e.config.Root})
+}
+
+// certificate is where a listener's certificate is; nil: it speaks plain HTTP.
+func (o Options) certificate(t *config.TLS) (*serve.TLS, error) {
+	if t == nil {
+		return nil, nil
+	}
+	cert, err := filepath.Abs(o.underHome(t.Cert))
+	if err != nil {
+		return nil, err
+	}
+	key, err := filepath.Abs(o.underHome(t.Key))
+	return &serve.TLS{CertFile: cert, KeyFile: key}, err
 }
 
 // usersOf finds the ids of users that are named.

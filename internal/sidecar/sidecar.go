@@ -216,5 +216,8 @@ func (s *Sidecar) Keeper(name string) *keep.Keeper {
 	return nil
 }
 
+// ConfigurationRead notes for status and metrics how reading the configuration, and going over to it, went.
+func (s *Sidecar) ConfigurationRead(err error) { s.server.ConfigurationRead(err) }
+
 // Admin is what answers at the admin's address.
 func (s *Sidecar) Admin() http.Handler { return (*admin)(s) }

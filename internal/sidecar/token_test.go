@@ -119,6 +119,8 @@ func TestVariables(t *testing.T) {
 		{"ecs", "[::1]:9", sidecar.Bearer{Value: secret}, "", "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://[::1]:9/v1/credentials/images AWS_CONTAINER_AUTHORIZATION_TOKEN=bearer"},
 		{"imds", "127.0.0.1:9", sidecar.Bearer{}, "eu-west-1", "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9/ AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1"},
 		{"imds", "[::1]:9", sidecar.Bearer{}, "", "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://[::1]:9/ AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPv6"},
+		{"ecs", "https://stile:9", sidecar.Bearer{File: "/t"}, "", "AWS_CONTAINER_CREDENTIALS_FULL_URI=https://stile:9/v1/credentials/images AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/t"},
+		{"imds", "https://[::1]:9", sidecar.Bearer{}, "", "AWS_EC2_METADATA_SERVICE_ENDPOINT=https://[::1]:9/ AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPv6"},
 		{"gce", "127.0.0.1:9", sidecar.Bearer{}, "eu-west-1", "GCE_METADATA_HOST=127.0.0.1:9 GCE_METADATA_IP=127.0.0.1:9 GCE_METADATA_ROOT=127.0.0.1:9 GCE_METADATA_MTLS_MODE=none"},
 	} {
 		var got []string

@@ -18,9 +18,13 @@ type Bearer struct {
 }
 
 // Variables are those by which SDKs find an endpoint of a kind, ecs, imds or gce, that hands out the crossing with this
-// name. The region is for AWS; empty: not known.
+// name. The address is HOST:PORT, or https://HOST:PORT where TLS is spoken. The region is for AWS; empty: not known.
 func Variables(kind, address, crossing string, token Bearer, region string) []outlet.Variable {
 	var vars []outlet.Variable
+	url := "http://" + address
+	if rest, ok := strings.CutPrefix(address, "https://"); ok {
+		url, address = address, rest
+	}
 	switch kind {
 	case "gce":
 		// Each of Google's libraries and gcloud reads another of the first three. Python's would look for a machine's own
@@ -28,12 +32,12 @@ func Variables(kind, address, crossing string, token Bearer, region string) []ou
 		return []outlet.Variable{{Name: "GCE_METADATA_HOST", Value: address}, {Name: "GCE_METADATA_IP", Value: address}, {Name: "GCE_METADATA_ROOT", Value: address},
 			{Name: "GCE_METADATA_MTLS_MODE", Value: "none"}}
 	case "imds":
-		vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: "http://" + address + "/"})
+		vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT", Value: url + "/"})
 		if host, _, err := net.SplitHostPort(address); err == nil && strings.Contains(host, ":") {
 			vars = append(vars, outlet.Variable{Name: "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", Value: "IPv6"})
 		}
 	default:
-		vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: "http://" + address + ecs.Path(crossing)})
+		vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: url + ecs.Path(crossing)})
 		if token.File != "" {
 			vars = append(vars, outlet.Variable{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: token.File})
 		} else {

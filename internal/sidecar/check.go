@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+
+	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/outlet"
+)
+
+// Check reports what [Sidecar.Apply] would refuse of a plan on this machine, as far as that can be told without asking
+// anyone, opening an address or writing a file: users and groups that there are none of, certificates that cannot be
+// read, and files that are one.
+func (o Options) Check(p Plan) error {
+	var wrong []error
+	note := func(place string, err error) {
+		if err != nil {
+			wrong = append(wrong, placed(place, err))
+		}
+	}
+	_, err := usersOf(p.Serve.AllowUsers)
+	note("", err)
+	note("", o.checkCertificate(p.Serve.AdminTLS))
+	for _, e := range p.Serve.Endpoints {
+		note(e.Place, o.checkCertificate(e.TLS))
+		note(e.Place, checkGroup(e.TokenGroup, "token_group"))
+	}
+	var kept []outlet.Kept
+	for _, k := range p.Serve.Files {
+		file := (&Sidecar{o: o}).fileOf(k)
+		note(k.Place, checkGroup(file.Group, "group"))
+		kept = append(kept, outlet.Kept{File: file, Supplier: unasked{}, Place: k.Place})
+	}
+	_, err = outlet.NewFiles(kept, outlet.Options{})
+	note("", err)
+	return errors.Join(wrong...)
+}
+
+// unasked stands where a keeper will: nothing is written.
+type unasked struct{}
+
+func (unasked) Credential(context.Context) (stile.Credential, error) {
+	return stile.Credential{}, stile.ErrTemporary
+}
+
+func checkGroup(name, key string) error {
+	if name == "" {
+		return nil
+	}
+	if _, err := groupID(name); err != nil {
+		return misuse("find the group that may read the file", "name a group of this machine, or its number: "+key, "%v", err)
+	}
+	return nil
+}
+
+// checkCertificate never quotes what the files hold.
+func (o Options) checkCertificate(t *config.TLS) error {
+	files, err := o.certificate(t)
+	if err != nil || files == nil {
+		return err
+	}
+	if _, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err != nil {
+		return misuse("read the certificate", "check "+files.CertFile+" and "+files.KeyFile+": both PEM, and the key the certificate's own", "%v", err)
+	}
+	return nil
+}
