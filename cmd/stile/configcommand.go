@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/sidecar"
 )
 
 func (p *program) configCommand() *cobra.Command {
@@ -27,7 +29,7 @@ func (p *program) configCheckCommand() *cobra.Command {
 		Use:   "check [LOCATION]",
 		Short: "Read a stile.yaml or an external_account file strictly, and ask no cloud",
 		Long: `Read a stile.yaml or an external_account file strictly, and ask no cloud what it thinks of it. Every problem is shown
-with its line and column. LOCATION is a path, s3://, gs:// or https://; without one it is $STILE_CONFIG, then stile.yaml here, then
+with its line and column; also what stile serve would refuse on this machine: users, groups and certificates that are not there. LOCATION is a path, s3://, gs:// or https://; without one it is $STILE_CONFIG, then stile.yaml here, then
 stile/stile.yaml in the user's configuration folder.`,
 		Example: `  stile config check
   stile config check /etc/stile/stile.yaml
@@ -77,6 +79,11 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 	file, err := config.ParseAllowing(where, data, policy)
 	if err != nil {
 		return "", err
+	}
+	if file.Serve != nil {
+		if err := p.sidecarOptions(p.logger("text")).Check(sidecar.Plan{Serve: *file.Serve, Crossings: file.Crossings}); err != nil {
+			return "", &stile.Error{Op: "check what stile serve would do on this machine", Err: err, Hint: hint(err)}
+		}
 	}
 	var b strings.Builder
 	count := "1 crossing"

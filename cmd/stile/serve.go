@@ -37,6 +37,7 @@ type serving struct {
 	ecs       string
 	imds, gce []string // CROSSING=ADDRESS
 	admin     string
+	users     []string
 
 	auditLog, logFormat string
 	exitWith            int
@@ -49,8 +50,10 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Hand out credentials where the clouds' own SDKs look for them, always fresh",
 		Long: `Hand out credentials where the clouds' own SDKs look for them: as ECS and EC2 do on AWS, as the metadata server does on
-Google Cloud, and in files. The serve block of a stile.yaml says what and where; flags say the same for one occasion, and then
-the block is left alone. Programs are told of an endpoint by variables, which --print-env prints.
+Google Cloud, and in files. The serve block of a stile.yaml says what and where. With --ecs, --imds or --gce these are all that
+is served: they stand in place of the block's endpoints and files. What else the block says holds with them too: allow_users,
+hosts, admin, admin_tls and traces; --allow-user and --admin stand in place of the first and the third. Programs are told of an
+endpoint by variables, which --print-env prints.
 
 Every credential is fetched before anyone asks, and refreshed while it is served. What fails is asked for again, and holds up
 nothing else. SIGHUP, and any change of the file, makes serve read it again: what still stands goes on, and a file with a
@@ -71,9 +74,10 @@ mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way;
 	f.StringSliceVar(&o.imds, "imds", nil, "serve one crossing into AWS as EC2's metadata service does: `CROSSING=ADDRESS`")
 	f.StringSliceVar(&o.gce, "gce", nil, "serve one crossing into Google Cloud as the metadata server does: `CROSSING=ADDRESS`")
 	f.StringVar(&o.admin, "admin", "", "answer /healthz, /readyz, /metrics and /status at this `ADDRESS`")
-	under(whatToServe, f, "ecs", "imds", "gce", "admin")
+	f.StringArrayVar(&o.users, "allow-user", nil, "let programs of this `USER` ask, a name or a number, and of no other that is not named so too (Linux)")
+	under(whatToServe, f, "ecs", "imds", "gce", "admin", "allow-user")
 	f.IntVar(&o.exitWith, "exit-with", 0, "end when the process with this `PID` ends")
-	f.StringVar(&o.auditLog, "audit-log", "-", "write who got what to this `FILE`, as JSON; - is standard error, none is nowhere")
+	f.StringVar(&o.auditLog, "audit-log", "-", "write who got what to this `FILE`, as JSON; - is standard error, in its --log-format; none is nowhere")
 	f.StringVar(&o.logFormat, "log-format", "text", "the `FORMAT` of what goes to standard error: "+strings.Join(logFormats, " or "))
 	f.StringVar(&o.printEnv, "print-env", "", "print the variables by which programs find this `CROSSING`, and serve nothing")
 	f.StringVar(&o.format, "format", "sh", "the `FORMAT` of --print-env: "+strings.Join(envFormats, ", "))
@@ -94,8 +98,15 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	if o.printEnv != "" {
 		return p.printEnv(ctx, o, watched.plan)
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	gone, err := o.companion(ctx)
+	if err != nil {
+		return err
+	}
+	timed := !showsTime(p.stderr, p.env)
 	p.stderr = &lines{to: p.stderr}
-	log := p.logger(o.logFormat)
+	log := p.running(o.logFormat, timed)
 	audit, err := p.openAudit(o, log)
 	if err != nil {
 		return err
@@ -121,9 +132,29 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	if err = s.Apply(ctx, watched.plan); err != nil {
 		return err
 	}
+	s.ConfigurationRead(nil)
 	debug.FreeOSMemory() // most of what reading took
-	err = p.attend(ctx, o, s, watched, log, audit, notify)
+	stop := context.AfterFunc(gone, func() {
+		if ctx.Err() == nil {
+			log.Info(fmt.Sprintf("process %d has ended", o.exitWith))
+			end()
+		}
+	})
+	defer stop()
+	err = p.attend(ctx, end, o, s, watched, log, audit, notify)
 	return err
+}
+
+// companion gives a context that ends with the process of --exit-with, if there is one. It is looked for before anything is
+// opened, and before what takes long.
+func (o *serving) companion(ctx context.Context) (context.Context, error) {
+	switch {
+	case !o.given("exit-with"):
+		return context.Background(), nil
+	case o.exitWith <= 0:
+		return nil, misuse("watch the process", "--exit-with %d: want the number of a process", o.exitWith)
+	}
+	return processEnd(ctx, o.exitWith)
 }
 
 // thrift says how much garbage may gather. With very many crossings it is a quarter of what they take themselves, and not as
@@ -193,22 +224,10 @@ func (p *program) standing(log *slog.Logger, notify *notification) func(unready,
 }
 
 // attend serves until it is told to end.
-func (p *program) attend(ctx context.Context, o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, audit *auditLog, notify *notification) error {
+func (p *program) attend(ctx context.Context, end func(), o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, audit *auditLog, notify *notification) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	if o.exitWith != 0 {
-		gone, err := processEnd(ctx, o.exitWith)
-		if err != nil {
-			return err
-		}
-		context.AfterFunc(gone, func() {
-			log.Info(fmt.Sprintf("process %d has ended", o.exitWith))
-			end()
-		})
-	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	defer notify.watch()()
@@ -264,6 +283,7 @@ func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w 
 	if err == nil {
 		err = s.Apply(ctx, next.plan)
 	}
+	s.ConfigurationRead(err)
 	if err != nil {
 		w.at = fileStamp(w.where)
 		log.Error("the configuration is not taken over, what was served before goes on", slog.String("error", err.Error()), slog.String("hint", hint(err)))
@@ -347,41 +367,51 @@ func (p *program) watch(ctx context.Context, o *serving) (*watched, error) {
 	return w, err
 }
 
-// planOf is what the flags say, or else the file.
+// planOf is what the file says, with that in its place which the flags say.
 func (o *serving) planOf(file *config.File, where string) (sidecar.Plan, error) {
 	plan := sidecar.Plan{Crossings: file.Crossings}
-	byFlags := o.ecs != "" || len(o.imds) > 0 || len(o.gce) > 0
+	if file.Serve != nil {
+		plan.Serve = *file.Serve
+	}
 	switch {
-	case byFlags:
+	case o.ecs != "" || len(o.imds) > 0 || len(o.gce) > 0:
 		endpoints, err := o.endpoints(file)
 		if err != nil {
 			return plan, err
 		}
-		plan.Serve.Endpoints = endpoints
+		plan.Serve.Endpoints, plan.Serve.Files = endpoints, nil
 	case file.Serve == nil:
 		return plan, &stile.Error{Op: "choose what to serve", Err: fmt.Errorf("%w: %s has no serve block", stile.ErrMisuse, shown(where)),
 			Hint: "add one, or say by flags what to serve: --ecs ADDRESS, --imds CROSSING=ADDRESS, --gce CROSSING=ADDRESS"}
-	default:
-		if err := o.trusted(file.Serve, where); err != nil {
+	}
+	if file.Serve != nil {
+		if err := o.trusted(plan.Serve, where); err != nil {
 			return plan, err
 		}
-		plan.Serve = *file.Serve
 	}
-	plan.Serve.Admin = cmp.Or(o.admin, plan.Serve.Admin)
+	if o.users != nil {
+		plan.Serve.AllowUsers = o.users
+	}
+	if o.admin != "" {
+		plan.Serve.Admin = o.admin
+		if strings.HasPrefix(o.admin, "unix:") {
+			plan.Serve.AdminTLS = nil
+		}
+	}
 	return plan, nil
 }
 
 // trusted refuses a serve block that the user did not choose: one that merely lies in the current folder may have come
 // with a checkout. One from elsewhere is whoever's can write there, and names no files of this machine.
-func (o *serving) trusted(s *config.Serve, where string) error {
+func (o *serving) trusted(s config.Serve, where string) error {
 	const op = "choose what to serve"
 	if where == configHere && o.configFile == "" {
-		return &stile.Error{Op: op, Err: fmt.Errorf("%w: you did not name this stile.yaml, and it says what is handed out and where", stile.ErrMisuse), Hint: "name it: --config stile.yaml"}
+		return &stile.Error{Op: op, Err: fmt.Errorf("%w: you did not name this stile.yaml, and its serve block says what is handed out, where and to whom", stile.ErrMisuse), Hint: "name it: --config stile.yaml"}
 	}
 	if !strings.Contains(where, "://") {
 		return nil
 	}
-	if len(s.Files) > 0 || slices.ContainsFunc(s.Endpoints, func(e config.Endpoint) bool { return e.TokenFile != "" }) {
+	if len(s.Files) > 0 || s.AdminTLS != nil || slices.ContainsFunc(s.Endpoints, func(e config.Endpoint) bool { return e.TokenFile != "" || e.TLS != nil }) {
 		return misuse(op, "%s names files of this machine, and is not on it: only a file on this machine may", shown(where))
 	}
 	return nil

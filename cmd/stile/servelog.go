@@ -24,12 +24,43 @@ func (p *program) logger(format string) *slog.Logger {
 	return slog.New(&plainLog{to: p})
 }
 
-// plainLog writes lines such as those of every command: stile: LEVEL: MESSAGE, KEY VALUE, …: ERROR.
+// running is the logger of stile serve, which is read long after: its lines tell when, unless who reads them sees that
+// anyway.
+func (p *program) running(format string, timed bool) *slog.Logger {
+	if format == "json" {
+		return p.logger(format)
+	}
+	return slog.New(&plainLog{to: p, timed: timed})
+}
+
+// showsTime reports whether whoever reads standard error knows when a line came: at a terminal, or from systemd's journal.
+// The journal names the stream that it reads by device and inode, for one that was redirected is not it.
+// Source: systemd.exec(5), JOURNAL_STREAM.
+func showsTime(stderr io.Writer, env func(string) string) bool {
+	file, ok := stderr.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	if stream := env("JOURNAL_STREAM"); stream != "" && stream == streamOf(info) {
+		return true
+	}
+	return isTerminal(file)
+}
+
+// plainLog writes lines such as those of every command: stile: LEVEL: TIME MESSAGE, KEY VALUE, …: ERROR.
 type plainLog struct {
 	to    *program
 	word  string // in place of the level
+	timed bool   // lines tell when
 	attrs []slog.Attr
 }
+
+// lineTime is RFC 3339 to the millisecond.
+const lineTime = "2006-01-02T15:04:05.000Z07:00"
 
 // Enabled leaves out what is for those who look for a mistake in stile.
 func (*plainLog) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
@@ -37,6 +68,9 @@ func (*plainLog) Enabled(_ context.Context, l slog.Level) bool { return l >= slo
 // Handle writes one line, and one more for a hint.
 func (h *plainLog) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
+	if h.timed && !r.Time.IsZero() {
+		b.WriteString(r.Time.UTC().Format(lineTime) + " ")
+	}
 	b.WriteString(r.Message)
 	why, hint := "", ""
 	add := func(a slog.Attr) bool {
@@ -101,7 +135,7 @@ func (p *program) openAudit(o *serving, log *slog.Logger) (*auditLog, error) {
 	switch o.auditLog {
 	case "none":
 	case "-":
-		a.handler = &plainLog{to: p, word: "audit"}
+		a.handler = &plainLog{to: p, word: "audit", timed: true} // also at a terminal: it may be kept as evidence
 		if o.logFormat == "json" {
 			a.handler = log.Handler()
 		}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"text/tabwriter"
@@ -30,8 +29,10 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a running stile serve hands out, and how each credential stands",
 		Long: `Show what a running stile serve hands out, and how each credential stands. It is asked at its admin address: that of --admin,
-or of the serve block of the stile.yaml. With --wait, the command ends once every crossing is ready, for at most --timeout: for
-programs that need a credential from their first step on.`,
+or of the serve block of the stile.yaml. --admin reads no file: it shows what is served, also while the file has a mistake in it.
+Where TLS is spoken it is https://HOST:PORT. With --wait, the command ends once every crossing is ready, for at most --timeout:
+for programs that need a credential from their first step on. Then the exit code says why it is not: 4 if all that is missing was
+refused, 3 if there is no identity for it, or else 5.`,
 		Example: `  stile status
   stile status --wait --timeout 30s && exec my-program
   stile status --admin unix:/run/stile/admin.sock --json`,
@@ -40,19 +41,16 @@ programs that need a credential from their first step on.`,
 			s.take(cmd, args)
 			ctx, cancel := p.within(cmd.Context())
 			defer cancel()
-			address := admin
-			if address == "" {
-				var err error
-				if address, err = p.adminOf(ctx, &s); err != nil {
-					return err
-				}
+			at, err := p.adminOf(ctx, &s, admin)
+			if err != nil {
+				return err
 			}
 			if wait {
-				if err := p.awaitReady(ctx, address); err != nil || !asJSON {
+				if err := p.awaitReady(ctx, at); err != nil || !asJSON {
 					return err
 				}
 			}
-			report, err := askStatus(ctx, address)
+			report, err := askStatus(ctx, at)
 			if err != nil {
 				return err
 			}
@@ -63,128 +61,142 @@ programs that need a credential from their first step on.`,
 		},
 	}
 	p.fileFlags(cmd, &s)
-	cmd.Flags().StringVar(&admin, "admin", "", "the `ADDRESS` where serve answers: HOST:PORT or unix:/PATH")
+	cmd.Flags().StringVar(&admin, "admin", "", "the `ADDRESS` where serve answers: HOST:PORT, https://HOST:PORT or unix:/PATH")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until every crossing is ready")
 	return cmd
 }
 
-// adminOf is the admin address that the stile.yaml names.
-func (p *program) adminOf(ctx context.Context, s *settings) (string, error) {
-	const hint = "name it: --admin ADDRESS"
+// adminOf is the admin address that is named, or else that of the stile.yaml.
+func (p *program) adminOf(ctx context.Context, s *settings, named string) (adminPlace, error) {
+	const nameIt = "name it: --admin ADDRESS"
+	if named != "" {
+		address, secure := strings.CutPrefix(named, "https://")
+		return adminPlace{address: strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/"), secure: secure, program: p}, nil
+	}
 	where := cmp.Or(s.configFile, p.defaultConfig())
 	if where == "" {
-		return "", &stile.Error{Op: "find stile serve", Err: fmt.Errorf("%w: there is no stile.yaml here that names its admin address", stile.ErrMisuse), Hint: hint}
+		return adminPlace{}, &stile.Error{Op: "find stile serve", Err: fmt.Errorf("%w: there is no stile.yaml here that names its admin address", stile.ErrMisuse), Hint: nameIt}
+	}
+	unread := func(err error) (adminPlace, error) {
+		return adminPlace{}, &stile.Error{Op: "find stile serve", Err: err, Hint: cmp.Or(hint(err), "what runs goes on with what it read last: ask it by --admin ADDRESS, which reads no file")}
 	}
 	data, err := p.read(ctx, where)
 	if err != nil {
-		return "", err
+		return unread(err)
 	}
 	file, err := config.ParseAllowing(where, data, p.foreignStore(s.allowHosts, where, s.configFile != ""))
 	if err != nil {
-		return "", err
+		return unread(err)
 	}
 	if file.Serve == nil || file.Serve.Admin == "" {
-		return "", &stile.Error{Op: "find stile serve", Err: fmt.Errorf("%w: %s names no admin address", stile.ErrMisuse, shown(where)), Hint: "add admin: to its serve block, or " + hint}
+		return adminPlace{}, &stile.Error{Op: "find stile serve", Err: fmt.Errorf("%w: %s names no admin address", stile.ErrMisuse, shown(where)), Hint: "add admin: to its serve block, or " + nameIt}
 	}
-	return file.Serve.Admin, nil
+	return p.adminAt(*file.Serve), nil
+}
+
+// adminAt is the admin address of a serve block.
+func (p *program) adminAt(s config.Serve) adminPlace {
+	at := adminPlace{address: s.Admin, secure: s.AdminTLS != nil, program: p}
+	if at.secure {
+		at.certificate = s.AdminTLS.Cert
+	}
+	return at
 }
 
 // awaitReady waits until every crossing is ready. It asks for no more than that: of very many crossings, the status is
-// long.
-func (p *program) awaitReady(ctx context.Context, address string) error {
+// long. A refusal is waited out like all else: a cloud takes a moment to know a trust that was just set up.
+func (p *program) awaitReady(ctx context.Context, at adminPlace) error {
+	var last []byte // what /readyz said
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		code, _, err := askAdmin(ctx, address, "/readyz")
+		code, body, err := at.ask(ctx, "/readyz")
 		switch {
 		case err == nil && code == http.StatusOK:
 			return nil
 		case errors.Is(err, stile.ErrMisuse):
 			return err
+		case err == nil:
+			last = body
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 			defer cancel()
-			report, err := askStatus(late, address)
-			return notReady(p.timeout, report, err)
+			report, err := askStatus(late, at)
+			return notReady(p.timeout, report, last, err)
 		}
 	}
 }
 
-func notReady(after time.Duration, report sidecar.Report, err error) error {
-	if err != nil {
+// notReady says what is missing, and of which kind that is: what may pass wins, for then waiting longer may help. Where the
+// status could not be had, as with very many crossings, it is what /readyz said.
+func notReady(after time.Duration, report sidecar.Report, last []byte, err error) error {
+	if err != nil && last == nil {
 		return err
 	}
 	e := &stile.Error{Op: "wait for stile serve"}
 	var missing []string
+	kinds := map[string]bool{}
 	for _, c := range report.Crossings {
 		if !c.Ready {
 			missing = append(missing, c.Name+": "+cmp.Or(c.Error, "nothing has come yet"))
 			e.Hint = cmp.Or(e.Hint, c.Hint)
+			kinds[c.ErrorKind] = true
 		}
 	}
-	e.Err = fmt.Errorf("%w: not ready within %s: %s", stile.ErrTemporary, after, strings.Join(missing, "; "))
+	if len(missing) == 0 {
+		for line := range strings.Lines(string(last)) {
+			missing = append(missing, strings.TrimSpace(line))
+		}
+		kinds["temporary"] = true
+	}
+	const most = 10
+	if n := len(missing) - most; n > 0 {
+		missing = append(missing[:most], fmt.Sprintf("and %d more", n))
+	}
+	e.Err = fmt.Errorf("%w: not ready within %s: %s", kindOf(kinds), after, strings.Join(missing, "; "))
 	return e
 }
 
+// kindOf is what all that is missing has in common. The words are those of a status.
+func kindOf(missing map[string]bool) error {
+	switch {
+	case len(missing) == 1 && missing["no_identity"]:
+		return stile.ErrNoIdentity
+	case len(missing) == 1 && missing["refused"], len(missing) == 2 && missing["refused"] && missing["no_identity"]:
+		return stile.ErrRefused
+	}
+	return stile.ErrTemporary
+}
+
 // askStatus asks a running serve how it stands.
-func askStatus(ctx context.Context, admin string) (sidecar.Report, error) {
+func askStatus(ctx context.Context, at adminPlace) (sidecar.Report, error) {
 	var report sidecar.Report
-	code, body, err := askAdmin(ctx, admin, "/status")
+	code, body, err := at.ask(ctx, "/status")
 	if err != nil {
 		return report, err
 	}
 	if err = json.Unmarshal(body, &report); err != nil || code != http.StatusOK {
-		return report, &stile.Error{Op: askingServe + " at " + admin, Err: fmt.Errorf("what answers there is no stile serve's admin: status %d", code)}
+		return report, &stile.Error{Op: askingServe + " at " + at.address, Err: fmt.Errorf("what answers there is no stile serve's admin: status %d", code)}
 	}
 	return report, nil
-}
-
-const askingServe = "ask stile serve"
-
-func askAdmin(ctx context.Context, admin, path string) (code int, body []byte, err error) {
-	network, address, host := "tcp", admin, "localhost"
-	if socket, ok := strings.CutPrefix(admin, "unix:"); ok {
-		network, address = "unix", socket
-	} else if name, port, err := net.SplitHostPort(admin); err != nil || port == "0" {
-		return 0, nil, misuse(askingServe, "its admin address is %.100q, and nobody can tell where that is: want HOST:PORT or unix:/PATH", admin)
-	} else {
-		address = reachable(name, port)
-		host = address
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
-	if err != nil {
-		return 0, nil, misuse(askingServe, "%w", err)
-	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}}
-	fail := func(err error) error {
-		return &stile.Error{Op: askingServe + " at " + admin, Err: fmt.Errorf("%w: %w", stile.ErrTemporary, err), Hint: "is it running? stile serve"}
-	}
-	res, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return 0, nil, fail(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	const most = 64 << 20 // bytes
-	if body, err = io.ReadAll(io.LimitReader(res.Body, most)); err != nil {
-		return 0, nil, fail(err)
-	}
-	return res.StatusCode, body, nil
 }
 
 // showStatus writes tables for a person.
 func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 	crossings := [][]string{{"CROSSING", "STATE", "EXPIRES", "NEXT REFRESH", "PRINCIPAL"}}
 	var notes strings.Builder
+	if c := r.Configuration; c != nil && !c.Current {
+		fmt.Fprintf(&notes, "\nThe configuration was read again %s and is not taken over, what was served before goes on: %s\n", in(c.FailedAt, now), seen(c.Error))
+		if c.Hint != "" {
+			fmt.Fprintf(&notes, "  hint: %s\n", seen(c.Hint))
+		}
+	}
 	for _, c := range r.Crossings {
 		crossings = append(crossings, []string{c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(seen(c.Principal), "-")})
 		if c.Error != "" {
-			fmt.Fprintf(&notes, "\n%s has failed %d times in a row, the last time %s: %s\n", c.Name, c.Failures, in(c.FailedAt, now), seen(c.Error))
+			fmt.Fprintf(&notes, "\n%s has failed %s: %s\n", c.Name, howOften(c.Failures, c.FailedAt, now), seen(c.Error))
 		}
 		if c.Hint != "" {
 			fmt.Fprintf(&notes, "  hint: %s\n", seen(c.Hint))
@@ -230,12 +242,22 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 	return err
 }
 
+// howOften tells of failures in a row.
+func howOften(failures int, last, now time.Time) string {
+	if failures == 1 {
+		return "once, " + in(last, now)
+	}
+	return fmt.Sprintf("%d times in a row, the last time %s", failures, in(last, now))
+}
+
 // in is how far a moment is from now.
 func in(t, now time.Time) string {
 	d := t.Sub(now).Round(time.Second)
 	switch {
 	case t.IsZero():
 		return "-"
+	case d == 0 && !t.After(now):
+		return "just now"
 	case d < 0:
 		return (-d).String() + " ago"
 	}

@@ -44,7 +44,7 @@ func (f *finding) ask(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(askWithin, f.program.timeout))
 	defer cancel()
-	f.report, f.unasked = askStatus(ctx, f.plan.Serve.Admin)
+	f.report, f.unasked = askStatus(ctx, f.program.adminAt(f.plan.Serve))
 	f.asked = f.unasked == nil
 }
 
@@ -75,7 +75,31 @@ func (f *finding) endpoint(e config.Endpoint) (address, file string, err error) 
 	if e.Kind() == "ecs" {
 		file, err = f.tokenFile(e, one)
 	}
+	if e.TLS != nil && err == nil {
+		return f.secured(e.TLS.Cert, host, port), file, nil
+	}
 	return reachable(host, port), file, err
+}
+
+// secured is where TLS is spoken, under a name that the certificate is for if there is one: programs check that.
+func (f *finding) secured(certificate, host, port string) string {
+	usual := reachable(host, port)
+	at, _, _ := net.SplitHostPort(usual)
+	leaf := readLeaf(certificate, f.options.Home)
+	if leaf == nil {
+		return "https://" + usual
+	}
+	names := []string{at, "localhost"}
+	if ip := net.ParseIP(at); ip != nil && !ip.IsLoopback() {
+		names = names[:1]
+	}
+	for _, name := range names {
+		if leaf.VerifyHostname(name) == nil {
+			return "https://" + net.JoinHostPort(name, port)
+		}
+	}
+	f.program.warn("%s is a certificate for %s, and programs that ask at %s will not take it: make one for that address", certificate, nameIn(leaf), usual)
+	return "https://" + usual
 }
 
 func (f *finding) tokenFile(e config.Endpoint, one sidecar.Served) (string, error) {
