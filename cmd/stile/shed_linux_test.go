@@ -59,7 +59,7 @@ func TestShed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if len(unchanged(f, name)) == 0 {
 		t.Error("nothing of this program's file is mapped")
 	}
