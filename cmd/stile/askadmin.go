@@ -36,13 +36,14 @@ type adminPlace struct {
 
 // ask gets what is at a path. One that is not there is told apart from one that does not get round to answering.
 func (a adminPlace) ask(ctx context.Context, path string) (code int, body []byte, err error) {
-	network, address, host := "tcp", a.address, "localhost"
-	if socket, ok := strings.CutPrefix(a.address, "unix:"); ok {
-		network, address = "unix", socket
-	} else if name, port, err := net.SplitHostPort(a.address); err != nil || port == "0" {
-		return 0, nil, misuse(askingServe, "its admin address is %.100q, and nobody can tell where that is: want HOST:PORT or unix:/PATH", a.address)
-	} else {
-		address = reachable(name, port)
+	network, host := "unix", "localhost"
+	address, isSocket := strings.CutPrefix(a.address, "unix:")
+	if !isSocket {
+		name, port, err := net.SplitHostPort(a.address)
+		if err != nil || port == "0" {
+			return 0, nil, misuse(askingServe, "its admin address is %.100q, and nobody can tell where that is: want HOST:PORT or unix:/PATH", a.address)
+		}
+		network, address = "tcp", reachable(name, port)
 		host = address
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -85,11 +85,8 @@ mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way;
 }
 
 func (p *program) serve(ctx context.Context, o *serving) error {
-	if !slices.Contains(logFormats, o.logFormat) {
-		return misuse("read the flags", "--log-format %.40q: want text or json", o.logFormat)
-	}
-	if !slices.Contains(envFormats, o.format) {
-		return misuse("read the flags", "--format %.40q: want one of %s", o.format, strings.Join(envFormats, ", "))
+	if err := o.knowsFormats(); err != nil {
+		return err
 	}
 	watched, err := p.watch(ctx, o)
 	if err != nil {
@@ -104,9 +101,7 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	if err != nil {
 		return err
 	}
-	timed := !showsTime(p.stderr, p.env)
-	p.stderr = &lines{to: p.stderr}
-	log := p.running(o.logFormat, timed)
+	log := p.running(o.logFormat)
 	audit, err := p.openAudit(o, log)
 	if err != nil {
 		return err
@@ -134,15 +129,25 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	}
 	s.ConfigurationRead(nil)
 	debug.FreeOSMemory() // most of what reading took
-	stop := context.AfterFunc(gone, func() {
+	defer context.AfterFunc(gone, func() {
 		if ctx.Err() == nil {
 			log.Info(fmt.Sprintf("process %d has ended", o.exitWith))
 			end()
 		}
-	})
-	defer stop()
+	})()
 	err = p.attend(ctx, end, o, s, watched, log, audit, notify)
 	return err
+}
+
+// knowsFormats refuses a format that there is none of.
+func (o *serving) knowsFormats() error {
+	switch {
+	case !slices.Contains(logFormats, o.logFormat):
+		return misuse("read the flags", "--log-format %.40q: want text or json", o.logFormat)
+	case !slices.Contains(envFormats, o.format):
+		return misuse("read the flags", "--format %.40q: want one of %s", o.format, strings.Join(envFormats, ", "))
+	}
+	return nil
 }
 
 // companion gives a context that ends with the process of --exit-with, if there is one. It is looked for before anything is

@@ -26,7 +26,9 @@ func (p *program) logger(format string) *slog.Logger {
 
 // running is the logger of stile serve, which is read long after: its lines tell when, unless who reads them sees that
 // anyway.
-func (p *program) running(format string, timed bool) *slog.Logger {
+func (p *program) running(format string) *slog.Logger {
+	timed := !showsTime(p.stderr, p.env)
+	p.stderr = &lines{to: p.stderr}
 	if format == "json" {
 		return p.logger(format)
 	}

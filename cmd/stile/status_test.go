@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +74,7 @@ func TestAskingWhoDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	hung := httptest.NewServer(http.HandlerFunc(hang))
 	t.Cleanup(hung.Close)
-	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	secure := quietTLS(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -101,10 +102,18 @@ func TestAskingWhoDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// quietTLS logs no refused handshake.
+func quietTLS(h http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.StartTLS()
+	return s
+}
+
 // Who has serve's configuration need not know an authority, nor ask under the certificate's name.
 func TestAskingByTheCertificate(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	server := quietTLS(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
 	t.Cleanup(server.Close)
 	file := filepath.Join(t.TempDir(), "cert.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("not here")})

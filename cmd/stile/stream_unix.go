@@ -22,6 +22,6 @@ func streamOf(info os.FileInfo) string {
 }
 
 func isTerminal(file *os.File) bool {
-	_, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a descriptor is an int
+	_, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
 	return err == nil
 }
