@@ -13,8 +13,11 @@ import (
 	"go.uber.org/goleak"
 )
 
+// prefix is that of the tests' folders.
+const prefix = "stile-test-"
+
 func TestMain(m *testing.M) {
-	testscript.Main(leakless{m}, map[string]func(){"run": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(leakless{m}, map[string]func(){"run": func() { os.Exit(run(os.Args[1:])) }, "folder": makeAndWait})
 }
 
 // leakless fails where a test has left a goroutine behind.
@@ -39,6 +42,16 @@ func run(args []string) int {
 	defer signals.Stop()
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return code(signals.Run(child))
+}
+
+// makeAndWait is a program that makes a folder where it is, prints its name and waits to be killed.
+func makeAndWait() {
+	f, err := NewFolder(prefix, ".")
+	if err != nil {
+		os.Exit(code(err))
+	}
+	fmt.Println(f.Path)
+	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
 func code(err error) int {

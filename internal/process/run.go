@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package process runs one command as its terminal, its supervisor and its shell expect, as if nothing stood between them
-// and the command; and it sees other processes end.
+// and the command; it sees other processes end, and keeps folders that are swept once their process is dead.
 //
 //	child, err := process.Command(name, arguments...)
 //	…
