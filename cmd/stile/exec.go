@@ -190,7 +190,7 @@ func (p *program) tell(g *given, c config.Crossing, at sidecar.Served, plan side
 		g.vars = append(g.vars, p.hideDefaultProfile()...)
 		return
 	}
-	g.vars = sidecar.Variables(at.Kind, at.Addresses[0], c.Name, sidecar.Bearer{}, "")
+	g.vars = append(sidecar.Variables(at.Kind, at.Addresses[0], c.Name, sidecar.Bearer{}, ""), sidecar.NoProxy(p.env, at.Addresses[0])...)
 	// gcloud prefers an account that somebody signed in with to the metadata server; this it prefers to both.
 	g.vars = append(g.vars, outlet.Variable{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: plan.Serve.Files[0].Token.Path})
 	g.vars = append(g.vars, quotaVariables(c)...)

@@ -69,6 +69,7 @@ func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) e
 // variables are those of the crossing's endpoints, or where it has none, of its files.
 func (f *finding) variables() (vars []outlet.Variable, shadows []string, err error) {
 	unix := ""
+	var proxied []string // addresses where SDKs ask by a proxy
 	for _, e := range f.plan.Serve.Endpoints {
 		if !slices.Contains(e.Crossings(), f.name) {
 			continue
@@ -81,11 +82,15 @@ func (f *finding) variables() (vars []outlet.Variable, shadows []string, err err
 		if err != nil {
 			return nil, nil, err
 		}
+		if e.Kind() != "ecs" {
+			proxied = append(proxied, address)
+		}
 		vars = add(vars, sidecar.Variables(e.Kind(), address, f.name, sidecar.Bearer{File: file}, f.region()))
 		shadows = append(shadows, sidecar.Shadowing(e.Kind())...)
 	}
 	var files []string
 	if len(vars) > 0 {
+		vars = append(vars, sidecar.NoProxy(f.program.env, proxied...)...)
 		f.warnOfDefaults()
 	} else {
 		vars, shadows, files = f.fileVariables()

@@ -3,7 +3,9 @@
 package sidecar
 
 import (
+	"cmp"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/stile-project/stile"
@@ -49,6 +51,56 @@ func Variables(kind, address, crossing string, token Bearer, region string) []ou
 		vars = append(vars, outlet.Variable{Name: "AWS_REGION", Value: region}, outlet.Variable{Name: "AWS_DEFAULT_REGION", Value: region})
 	}
 	return vars
+}
+
+// NoProxy has programs ask at some addresses without a proxy, where the environment names one. NO_PROXY keeps what it has:
+// programs that are to ask elsewhere by a proxy still do. It is nil where nothing is to be said.
+//
+// Go's library asks at loopback by no proxy whatever is set, and the AWS SDKs at an ECS endpoint. Google's libraries for
+// Python and Node, and botocore at instance metadata, do so only for what NO_PROXY names, in either spelling.
+func NoProxy(env func(string) string, addresses ...string) []outlet.Variable {
+	proxied := slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"}, // gaxios takes any for any
+		func(name string) bool { return env(name) != "" })
+	if !proxied {
+		return nil
+	}
+	var vars []outlet.Variable
+	missing := false
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		set := env(name)
+		value := cmp.Or(set, env("NO_PROXY"), env("no_proxy"))
+		for _, address := range addresses {
+			for _, host := range spellings(address) {
+				if !unproxied(value, host) {
+					value = strings.TrimPrefix(strings.TrimRight(value, ", ")+","+host, ",")
+					missing = true
+				}
+			}
+		}
+		vars = append(vars, outlet.Variable{Name: name, Value: value})
+	}
+	if !missing {
+		return nil // programs that read the one read the other, where there is but one
+	}
+	return vars
+}
+
+// spellings are how programs want an address's host in NO_PROXY: an IPv6 address with brackets, or without.
+func spellings(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return nil
+	case strings.Contains(host, ":"):
+		return []string{host, "[" + host + "]"}
+	}
+	return []string{host}
+}
+
+// unproxied reports whether NO_PROXY names a host so that every program understands: ranges, ports and patterns only some
+// do.
+func unproxied(list, host string) bool {
+	return strings.TrimSpace(list) == "*" || slices.ContainsFunc(strings.Split(list, ","), func(entry string) bool { return strings.TrimSpace(entry) == host })
 }
 
 // Shadowing names the variables that would win over what [Variables] sets, so that whoever sets it can remove them and
