@@ -34,6 +34,10 @@ the clouds' SDKs and command lines know how to ask, and no key in its environmen
 removed, and stile says which. The command starts once the credential is there. Signals reach it, and stile ends as it does: by
 its exit code, or by the signal that ended it. As with env, 127 is a command that is not there, and 126 one that cannot be run.
 
+A crossing that ends in an ID token, or in a token of its own, has no such endpoint: STILE_ID_TOKEN_FILE names a file that holds a
+fresh one for as long as the command runs, and AWS_WEB_IDENTITY_TOKEN_FILE does too where it is made out to AWS STS.
+STILE_ID_TOKEN is the token itself, as it was at the start.
+
 With --static the credential itself is in the environment, for programs that know nothing else. It does not refresh.`,
 		Example: `  stile exec images -- aws s3 ls s3://my-bucket
   stile exec --provider projects/123456789012/locations/global/workloadIdentityPools/aws-pool/providers/aws-prov -- gcloud storage ls
@@ -103,17 +107,18 @@ type given struct {
 	end     func()
 }
 
-// give has the credential ready, by an endpoint wherever there is one that the crossing's clients know.
+// give has the credential ready, by an endpoint wherever there is one that the crossing's clients know, or else in a file.
 func (p *program) give(ctx context.Context, s *settings, static bool) (given, error) {
 	c, err := p.crossing(ctx, s, anywhere)
 	if err != nil {
 		return given{}, err
 	}
-	if static || c.To.Token != nil || givesIDToken(c) {
+	process.Sweep(folderPrefix, p.foldersIn()...)
+	if static {
 		kind, vars, err := p.environmentOf(ctx, c)
-		return given{vars, outlet.Shadowing(kind), func() {}}, err
+		return given{vars, append(outlet.Shadowing(kind), idTokenFile), func() {}}, err
 	}
-	g, err := p.giveEndpoint(ctx, c)
+	g, err := p.giveServed(ctx, c)
 	if err != nil {
 		g.end()
 	}
@@ -122,42 +127,53 @@ func (p *program) give(ctx context.Context, s *settings, static bool) (given, er
 
 func givesIDToken(c config.Crossing) bool { return c.To.GCP != nil && c.To.GCP.IDToken != nil }
 
-// giveEndpoint serves the crossing on a port of its own for as long as the command runs.
-func (p *program) giveEndpoint(ctx context.Context, c config.Crossing) (given, error) {
+// giveServed serves the crossing for as long as the command runs, on a port of its own and in files.
+func (p *program) giveServed(ctx context.Context, c config.Crossing) (given, error) {
 	g := given{end: func() {}}
+	last := func(end func()) {
+		before := g.end
+		g.end = func() { end(); before() }
+	}
 	c.Name = cmp.Or(c.Name, "crossing")
-	plan, folder, err := planFor(c)
+	plan, folder, err := p.planFor(c)
 	if err != nil {
 		return g, err
 	}
-	g.end = func() { _ = os.RemoveAll(folder) }
+	if folder != nil {
+		last(folder.Remove)
+	}
 	log := slog.New(&warnings{to: p, shared: p.store.IsShared()})
 	sent, err := p.openTraces(p.traces, log)
 	if err != nil {
 		return g, err
 	}
+	last(func() { sent.Close(lastTraces) })
 	store, closeStore, err := p.openStore(ctx, log)
 	if err != nil {
 		return g, err
 	}
+	last(closeStore)
 	o := traced(p.sidecarOptions(log), sent)
 	o.Store, o.StoreDeadline, o.Token = store, storeDeadline(p.store), stile.NewSecret(sidecar.NewToken())
 	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	s := sidecar.New(o)
+	last(s.Close)
 	stop, err := startServing(ctx, s, plan)
-	g.end = func() {
-		stop()
-		s.Close()
-		closeStore()
-		sent.Close(lastTraces)
-		_ = os.RemoveAll(folder)
-	}
+	last(stop)
 	if err != nil {
 		return g, err
 	}
-	p.tell(&g, c, s.Report().Serves[0], plan, o.Token)
-	return g, nil
+	if !isToken(c) {
+		p.tell(&g, c, s.Report().Serves[0], plan, o.Token)
+		return g, nil
+	}
+	token, err := s.Keeper(c.Name).Credential(ctx)
+	p.tellToken(&g, c, token, plan.Serve.Files[0].Token.Path)
+	return g, err
 }
+
+// isToken reports whether a crossing ends in a token that no endpoint of the clouds is for.
+func isToken(c config.Crossing) bool { return c.To.Token != nil || givesIDToken(c) }
 
 // startServing returns once the credential is there.
 func startServing(ctx context.Context, s *sidecar.Sidecar, plan sidecar.Plan) (stop func(), err error) {
@@ -197,28 +213,65 @@ func (p *program) tell(g *given, c config.Crossing, at sidecar.Served, plan side
 	p.warnOfDefaultCredentials()
 }
 
-// planFor serves one crossing on a free port, and for gcloud in a file.
-func planFor(c config.Crossing) (plan sidecar.Plan, folder string, err error) {
+// idTokenFile names the variable for a file that holds a token which is in no cloud's own format.
+const idTokenFile = "STILE_ID_TOKEN_FILE"
+
+// tellToken says where the command finds a token: as it is now, and in the file that holds it fresh.
+func (p *program) tellToken(g *given, c config.Crossing, token stile.Credential, path string) {
+	g.vars = append(outlet.Environment(token, ""), quotaVariables(c)...)
+	g.vars = append(g.vars, outlet.Variable{Name: idTokenFile, Value: path})
+	g.shadows = outlet.Shadowing(token.Kind)
+	if isForSTS(c) {
+		vars, shadows := webIdentityVariables(path)
+		g.vars, g.shadows = append(g.vars, vars...), append(g.shadows, shadows...)
+		p.warnOfNoRole()
+	}
+}
+
+// planFor serves one crossing on a free port, and for gcloud in a file, or a token in a file alone.
+func (p *program) planFor(c config.Crossing) (plan sidecar.Plan, folder *process.Folder, err error) {
 	const anyPort = "127.0.0.1:0"
 	plan.Crossings = map[string]config.Crossing{c.Name: c}
 	if c.To.AWS != nil {
 		plan.Serve.Endpoints = []config.Endpoint{{ECS: []string{c.Name}, Listen: anyPort}}
-		return plan, "", nil
+		return plan, nil, nil
 	}
-	if folder, err = os.MkdirTemp("", "stile-exec-"); err != nil {
-		return plan, "", err
+	if folder, err = process.NewFolder(folderPrefix, p.foldersIn()...); err != nil {
+		return plan, nil, err
 	}
-	plan.Serve.Endpoints = []config.Endpoint{{GCE: c.Name, Listen: anyPort}}
-	plan.Serve.Files = []config.KeptFile{{Crossing: c.Name, Token: &config.KeptToken{Path: filepath.Join(folder, "token"), Form: config.FormLine}}}
+	file := &config.KeptToken{Path: filepath.Join(folder.Path, "token"), Form: config.FormToken} // some SDKs present a line end too
+	if !isToken(c) {
+		plan.Serve.Endpoints = []config.Endpoint{{GCE: c.Name, Listen: anyPort}}
+		file.Form = config.FormLine
+	}
+	plan.Serve.Files = []config.KeptFile{{Crossing: c.Name, Token: file}}
 	return plan, folder, nil
+}
+
+// folderPrefix is how the names of exec's private folders begin.
+const folderPrefix = "stile-exec-"
+
+// foldersIn are where exec's private folder may be: in the session's own, which is in memory and ends with it, or else
+// among the temporary files.
+func (p *program) foldersIn() []string {
+	if session := p.env("XDG_RUNTIME_DIR"); process.IsOwn(session) {
+		return []string{session, os.TempDir()}
+	}
+	return []string{os.TempDir()}
 }
 
 // hideDefaultProfile has the command look past the default profile, which every AWS SDK prefers to an endpoint.
 func (p *program) hideDefaultProfile() []outlet.Variable {
-	home, _ := os.UserHomeDir() // without one, nothing is found there
+	home, _ := os.UserHomeDir() // without one, nothing is looked for there
 	var hidden []outlet.Variable
 	for name, usual := range map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CONFIG_FILE": "config"} {
-		path := cmp.Or(p.env(name), filepath.Join(home, ".aws", usual))
+		path := p.env(name)
+		if path == "" && home != "" {
+			path = filepath.Join(home, ".aws", usual)
+		}
+		if path == "" {
+			continue
+		}
 		if data, err := os.ReadFile(filepath.Clean(path)); err == nil && hasDefaultIdentity(data) {
 			p.warn("%s has a default profile, which would win over the credential: the command does not see this file", path)
 			hidden = append(hidden, outlet.Variable{Name: name, Value: os.DevNull})
@@ -250,10 +303,19 @@ func hasDefaultIdentity(file []byte) bool {
 // warnOfDefaultCredentials tells of the one thing that wins over a metadata server and cannot be hidden: Google's
 // libraries find it by the home folder.
 func (p *program) warnOfDefaultCredentials() {
-	home, _ := os.UserHomeDir()
-	folder := cmp.Or(p.env("CLOUDSDK_CONFIG"), filepath.Join(home, ".config", "gcloud"))
-	if data := p.env("APPDATA"); data != "" && os.PathSeparator == '\\' {
-		folder = cmp.Or(p.env("CLOUDSDK_CONFIG"), filepath.Join(data, "gcloud"))
+	folder := p.env("CLOUDSDK_CONFIG")
+	data, home := p.env("APPDATA"), ""
+	if folder == "" {
+		home, _ = os.UserHomeDir()
+	}
+	switch {
+	case folder != "":
+	case data != "" && os.PathSeparator == '\\':
+		folder = filepath.Join(data, "gcloud")
+	case home != "":
+		folder = filepath.Join(home, ".config", "gcloud")
+	default:
+		return
 	}
 	path := filepath.Join(folder, "application_default_credentials.json")
 	if _, err := os.Stat(path); err == nil {

@@ -28,8 +28,7 @@ func (f *finding) fileVariables() (vars []outlet.Variable, shadows, others []str
 		case k.AWSProfile != nil:
 			its, over = f.profileVariables(k.AWSProfile, path)
 		case f.isWebIdentity(k.Token):
-			its = []outlet.Variable{{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: path}}
-			over = slices.Concat(awsKeys, []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE"})
+			its, over = webIdentityVariables(path)
 		case f.isGcloudToken(k.Token):
 			its = []outlet.Variable{{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: path}}
 			over = []string{"CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"}
@@ -69,12 +68,32 @@ func (f *finding) profileVariables(k *config.KeptAWSProfile, path string) (vars 
 // isWebIdentity reports whether a file is what AWS_WEB_IDENTITY_TOKEN_FILE is for: an OIDC token for AWS STS and nothing
 // else, for some SDKs present a line end too.
 func (f *finding) isWebIdentity(t *config.KeptToken) bool {
-	to := f.crossing.To.Token
-	if to == nil || t.Form != "" && t.Form != config.FormToken {
-		return false
+	return isForSTS(f.crossing) && (t.Form == "" || t.Form == config.FormToken)
+}
+
+// isForSTS reports whether a crossing ends in a token that is made out to AWS STS.
+func isForSTS(c config.Crossing) bool {
+	audience := ""
+	switch {
+	case c.To.Token != nil:
+		audience = c.To.Token.Audience
+	case givesIDToken(c):
+		audience = c.To.GCP.IDToken.Audience
 	}
-	host, _, _ := strings.Cut(strings.TrimPrefix(to.Audience, "https://"), "/")
+	host, _, _ := strings.Cut(strings.TrimPrefix(audience, "https://"), "/")
 	return host == "sts.amazonaws.com" || host == "sts.amazonaws.com.cn"
+}
+
+// webIdentityVariables have AWS SDKs find a token for AWS STS.
+func webIdentityVariables(path string) (vars []outlet.Variable, shadows []string) {
+	return []outlet.Variable{{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: path}}, slices.Concat(awsKeys, []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE"})
+}
+
+// warnOfNoRole tells what a token for AWS STS does not say.
+func (p *program) warnOfNoRole() {
+	if p.env("AWS_ROLE_ARN") == "" {
+		p.warn("AWS_WEB_IDENTITY_TOKEN_FILE says who the program is, and not which role it wants: set AWS_ROLE_ARN too")
+	}
 }
 
 // isGcloudToken reports whether a file is an access token alone.
@@ -84,10 +103,10 @@ func (f *finding) isGcloudToken(t *config.KeptToken) bool {
 
 // warnOfRest tells what a variable does not do.
 func (f *finding) warnOfRest(variable string) {
-	switch {
-	case variable == "AWS_WEB_IDENTITY_TOKEN_FILE" && f.program.env("AWS_ROLE_ARN") == "":
-		f.program.warn("AWS_WEB_IDENTITY_TOKEN_FILE says who the program is, and not which role it wants: set AWS_ROLE_ARN too")
-	case variable == "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE":
+	switch variable {
+	case "AWS_WEB_IDENTITY_TOKEN_FILE":
+		f.program.warnOfNoRole()
+	case "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE":
 		f.program.warn("gcloud reads CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, and Google's libraries do not: they find a gce endpoint")
 	}
 }
