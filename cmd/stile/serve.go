@@ -416,10 +416,15 @@ func (o *serving) trusted(s config.Serve, where string) error {
 	if !strings.Contains(where, "://") {
 		return nil
 	}
-	if len(s.Files) > 0 || s.AdminTLS != nil || slices.ContainsFunc(s.Endpoints, func(e config.Endpoint) bool { return e.TokenFile != "" || e.TLS != nil }) {
+	if len(s.Files) > 0 || s.AdminTLS != nil || slices.ContainsFunc(s.Endpoints, ofThisMachine) {
 		return misuse(op, "%s names files of this machine, and is not on it: only a file on this machine may", shown(where))
 	}
 	return nil
+}
+
+// ofThisMachine reports whether the endpoint names files here, or says who else may read one.
+func ofThisMachine(e config.Endpoint) bool {
+	return e.TokenFile != "" || e.TokenMode != "" || e.TokenGroup != "" || e.TLS != nil
 }
 
 func (o *serving) endpoints(file *config.File) ([]config.Endpoint, error) {

@@ -30,9 +30,9 @@ func (p *program) statusCommand() *cobra.Command {
 		Short: "Show what a running stile serve hands out, and how each credential stands",
 		Long: `Show what a running stile serve hands out, and how each credential stands. It is asked at its admin address: that of --admin,
 or of the serve block of the stile.yaml. --admin reads no file: it shows what is served, also while the file has a mistake in it.
-Where TLS is spoken it is https://HOST:PORT. With --wait, the command ends once every crossing is ready, for at most --timeout:
-for programs that need a credential from their first step on. Then the exit code says why it is not: 4 if all that is missing was
-refused, 3 if there is no identity for it, or else 5.`,
+Where TLS is spoken it is https://HOST:PORT. With --wait, the command ends once every crossing is ready and its files are
+written, for at most --timeout: for programs that need a credential from their first step on. Then the exit code says why it is
+not: 4 if all that is missing was refused, 3 if there is no identity for it, or else 5.`,
 		Example: `  stile status
   stile status --wait --timeout 30s && exec my-program
   stile status --admin unix:/run/stile/admin.sock --json`,
@@ -137,12 +137,26 @@ func notReady(after time.Duration, report sidecar.Report, last []byte, err error
 	}
 	e := &stile.Error{Op: "wait for stile serve"}
 	var missing []string
-	kinds := map[string]bool{}
+	kinds, told := map[string]bool{}, map[string]bool{}
+	lacks := func(what, why, hint, kind string) {
+		missing = append(missing, what+": "+why)
+		e.Hint = cmp.Or(e.Hint, hint)
+		kinds[kind] = true
+	}
+	for _, f := range report.Files {
+		if !f.Ready && f.Error != "" {
+			lacks(f.Path, f.Error, f.Hint, "temporary")
+			told[f.Crossing] = true
+		}
+	}
+	for _, one := range report.Serves {
+		if one.Error != "" {
+			lacks(one.Kind+" at "+one.Listen, one.Error, one.Hint, "temporary")
+		}
+	}
 	for _, c := range report.Crossings {
-		if !c.Ready {
-			missing = append(missing, c.Name+": "+cmp.Or(c.Error, "nothing has come yet"))
-			e.Hint = cmp.Or(e.Hint, c.Hint)
-			kinds[c.ErrorKind] = true
+		if !c.Ready && (c.Error != "" || !told[c.Name]) {
+			lacks(c.Name, cmp.Or(c.Error, "nothing has come yet"), c.Hint, c.ErrorKind)
 		}
 	}
 	if len(missing) == 0 {
@@ -210,6 +224,12 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 			names += fmt.Sprintf(" and %d more", n)
 		}
 		endpoints = append(endpoints, []string{e.Kind, strings.Join(e.Addresses, ", "), names})
+		if e.Error != "" {
+			fmt.Fprintf(&notes, "\n%s at %s lets nobody in: %s\n", e.Kind, strings.Join(e.Addresses, ", "), seen(e.Error))
+		}
+		if e.Hint != "" {
+			fmt.Fprintf(&notes, "  hint: %s\n", seen(e.Hint))
+		}
 	}
 	files := [][]string{{"FILE", "STATE", "EXPIRES", "CROSSING"}}
 	for _, f := range r.Files {
@@ -220,6 +240,9 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 		files = append(files, []string{path, f.State, in(f.Expires, now), f.Crossing})
 		if f.Error != "" {
 			fmt.Fprintf(&notes, "\n%s: %s\n", path, seen(f.Error))
+		}
+		if f.Hint != "" {
+			fmt.Fprintf(&notes, "  hint: %s\n", seen(f.Hint))
 		}
 	}
 	var b strings.Builder

@@ -56,6 +56,33 @@ func TestKindOfWhatIsMissing(t *testing.T) {
 	}
 }
 
+// Files and bearer tokens that are missing are told of, and mended, like anything else; a crossing that lacks no more than
+// its file has nothing to add.
+func TestStatusOfWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	report := sidecar.Report{
+		Report: serve.Report{Crossings: []serve.CrossingReport{{Name: "images"}, {Name: "warehouse"}}},
+		Files:  []sidecar.FileReport{{Crossing: "images", Path: "/f", State: "waiting", Error: "read-only", Hint: "mount it otherwise"}},
+		Serves: []sidecar.Served{{Kind: "ecs", Listen: "127.0.0.1:9", Addresses: []string{"127.0.0.1:9"}, Error: "no token", Hint: "write one"}},
+	}
+	err := notReady(time.Second, report, nil, nil)
+	if want := "not ready within 1s: /f: read-only; ecs at 127.0.0.1:9: no token; warehouse: nothing has come yet"; !errors.Is(err, stile.ErrTemporary) || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if e, ok := errors.AsType[*stile.Error](err); !ok || e.Hint != "mount it otherwise" {
+		t.Errorf("got %#v", e)
+	}
+	var b strings.Builder
+	if err := showStatus(&b, report, time.Unix(1_800_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n/f: read-only\n  hint: mount it otherwise\n", "\necs at 127.0.0.1:9 lets nobody in: no token\n  hint: write one\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in:\n%s", want, b.String())
+		}
+	}
+}
+
 // Of very many crossings the status takes longer than the last moment; what /readyz said is told then.
 func TestNotReadyWithoutAStatus(t *testing.T) {
 	t.Parallel()
