@@ -90,13 +90,16 @@ func names(root *os.Root) []string {
 	return found
 }
 
-// sweep removes one folder. Where others may write, a name may lead elsewhere from one moment to the next: what is removed
-// is removed from the very folder that was looked at.
+// sweep removes one folder.
 func sweep(base *os.Root, name string) {
-	info, err := base.Lstat(name)
-	if err != nil || !own(info) {
-		return
+	if info, err := base.Lstat(name); err == nil && own(info) {
+		sweepThis(base, name, info)
 	}
+}
+
+// sweepThis removes a folder that was looked at. Where others may write, its name may lead elsewhere by now: what is
+// removed is removed from that very folder.
+func sweepThis(base *os.Root, name string, info fs.FileInfo) {
 	folder, err := base.OpenRoot(name)
 	if err != nil {
 		return

@@ -159,6 +159,29 @@ func TestSweepLeaves(t *testing.T) {
 	}
 }
 
+func TestSweepLeavesWhatTookAName(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	root, err := os.OpenRoot(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = root.Close() }()
+	seen, err := root.Lstat(filepath.Base(dead(t, base, prefix+"seen")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := dead(t, base, prefix+"other")
+	sweepThis(root, filepath.Base(other), seen)
+	if !isThere(filepath.Join(other, "token")) {
+		t.Error("another folder was swept than the one that was looked at")
+	}
+	sweepThis(root, prefix+"seen", seen)
+	if isThere(filepath.Join(base, prefix+"seen")) {
+		t.Error("it is still there")
+	}
+}
+
 // Those who make folders and those who sweep do not get into each other's way.
 func TestSweepWhileOthersMake(t *testing.T) {
 	t.Parallel()
