@@ -29,8 +29,11 @@ var typed = []os.Signal{os.Interrupt, syscall.SIGQUIT, syscall.SIGTSTP, syscall.
 // second interrupt for impatience.
 func passOn(s os.Signal, child *os.Process) {
 	reached := slices.Contains(typed, s) && atTerminal() && sameGroup(child)
-	if s == syscall.SIGTSTP && !reached {
+	switch {
+	case s == syscall.SIGTSTP && !reached:
 		toldToStop.Store(true)
+	case s == syscall.SIGCONT: // who is to go on before it has stopped would never be told again
+		toldToStop.Store(false)
 	}
 	if !reached {
 		_ = child.Signal(s) // it may have ended already
