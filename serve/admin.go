@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/keep"
+	"github.com/stile-project/stile/serve/offer"
 )
 
 // A Report is what /status tells, in JSON. It holds no secret. Fields are added, and never renamed.
@@ -139,7 +140,7 @@ func report(c keep.Status) CrossingReport {
 		r.Kind = c.Kind.String()
 	}
 	if c.Err != nil {
-		r.Error, r.ErrorKind = inOneLine(c.Err.Error()), outcome(c.Err)
+		r.Error, r.ErrorKind = inOneLine(c.Err.Error()), offer.Outcome(c.Err)
 		if e, ok := errors.AsType[*stile.Error](c.Err); ok {
 			r.Hint = inOneLine(e.Hint)
 		}

@@ -225,30 +225,11 @@ func outcomeAttrs(h offer.Handed) []slog.Attr {
 	if h.Err == nil {
 		return []slog.Attr{slog.Time("expires", h.Expires)}
 	}
-	attrs := []slog.Attr{slog.String("error", outcome(h.Err))}
+	attrs := []slog.Attr{slog.String("error", offer.Outcome(h.Err))}
 	if e, ok := errors.AsType[*stile.Error](h.Err); ok && e.Status != 0 {
 		attrs = append(attrs, slog.String("cloud", e.Cloud), slog.Int("status", e.Status), slog.String("code", clip(e.Code, longestWhat)))
 	}
 	return attrs
-}
-
-// outcome is one word for how an answer came out.
-func outcome(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, stile.ErrMisuse):
-		return "misuse"
-	case errors.Is(err, stile.ErrNoIdentity):
-		return "no_identity"
-	case errors.Is(err, stile.ErrRefused):
-		return "refused"
-	case errors.Is(err, stile.ErrTemporary):
-		return "temporary"
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return "cancelled"
-	}
-	return "failed"
 }
 
 // nameOf is the user's name, or "". It is asked for once: the users of one machine are few.

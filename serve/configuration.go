@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-project/stile"
+	"github.com/stile-project/stile/serve/offer"
 )
 
 // A ConfigurationReport is how reading the configuration went, where the program reads it again while it serves.
@@ -25,7 +26,7 @@ func (s *Server) ConfigurationRead(err error) {
 	now := s.o.Clock()
 	next := ConfigurationReport{Current: true, TakenOver: now}
 	if err != nil {
-		next = ConfigurationReport{Error: inOneLine(err.Error()), ErrorKind: outcome(err), FailedAt: now}
+		next = ConfigurationReport{Error: inOneLine(err.Error()), ErrorKind: offer.Outcome(err), FailedAt: now}
 		if e, ok := errors.AsType[*stile.Error](err); ok {
 			next.Hint = inOneLine(e.Hint)
 		}

@@ -50,14 +50,14 @@ func (m *metrics) add(c counts, first, second string) {
 }
 
 func (m *metrics) request(listener, outcome string) { m.add(m.requests, listener, outcome) }
-func (m *metrics) handed(h offer.Handed)            { m.add(m.credentials, h.Endpoint, outcome(h.Err)) }
+func (m *metrics) handed(h offer.Handed)            { m.add(m.credentials, h.Endpoint, offer.Outcome(h.Err)) }
 func (m *metrics) turnedAway(listener string)       { m.add(m.closed, listener, "") }
 func (m *metrics) acceptFailed(listener string)     { m.add(m.acceptFails, listener, "") }
 func (m *metrics) lost()                            { m.auditLost.Add(1) }
 
 // observe counts one exchange. What came out of a store was none, and took no exchange's time.
 func (m *metrics) observe(e keep.Event) {
-	result := outcome(e.Err)
+	result := offer.Outcome(e.Err)
 	if e.Stored && e.Err == nil {
 		result = "stored"
 	}

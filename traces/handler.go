@@ -70,7 +70,7 @@ func parent(r *http.Request) context.Context {
 }
 
 func note(span trace.Span, h offer.Handed) {
-	span.SetAttributes(attribute.String("stile.endpoint", h.Endpoint), attribute.String("stile.crossing", h.Crossing), attribute.String("stile.outcome", outcome(h.Err)))
+	span.SetAttributes(attribute.String("stile.endpoint", h.Endpoint), attribute.String("stile.crossing", h.Crossing), attribute.String("stile.outcome", offer.Outcome(h.Err)))
 	if h.Err != nil {
 		fail(span, h.Err)
 		return

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stile-project/stile/keep"
+	"github.com/stile-project/stile/serve/offer"
 )
 
 const scope = "github.com/stile-project/stile/traces"
@@ -50,7 +51,7 @@ func Exchanges(provider trace.TracerProvider) keep.Option {
 func endExchange(span trace.Span, e keep.Event) {
 	defer span.End()
 	if e.Err != nil {
-		span.SetAttributes(attribute.String("stile.result", outcome(e.Err)))
+		span.SetAttributes(attribute.String("stile.result", offer.Outcome(e.Err)))
 		fail(span, e.Err)
 		return
 	}
@@ -64,7 +65,7 @@ func endExchange(span trace.Span, e keep.Event) {
 
 // fail says by words alone what went wrong.
 func fail(span trace.Span, err error) {
-	word := outcome(err)
+	word := offer.Outcome(err)
 	span.SetStatus(codes.Error, word)
 	span.SetAttributes(attribute.String("error.type", word))
 	span.SetAttributes(cloudsWords(err)...)

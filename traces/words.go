@@ -3,7 +3,6 @@
 package traces
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -11,25 +10,6 @@ import (
 
 	"github.com/stile-project/stile"
 )
-
-// outcome is one word for how something came out: the same that the audit and the metrics of package serve have.
-func outcome(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, stile.ErrMisuse):
-		return "misuse"
-	case errors.Is(err, stile.ErrNoIdentity):
-		return "no_identity"
-	case errors.Is(err, stile.ErrRefused):
-		return "refused"
-	case errors.Is(err, stile.ErrTemporary):
-		return "temporary"
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return "cancelled"
-	}
-	return "failed"
-}
 
 // cloudsWords are who answered, with which status and code.
 func cloudsWords(err error) []attribute.KeyValue {
