@@ -150,7 +150,8 @@ func TestBadFlagValues(t *testing.T) {
 			for name, value := range badValues {
 				got := inProcess(t, append(slices.Clone(args), value)...)
 				// What only a cloud can judge, a scope or a session's policy, gets as far as looking for an identity.
-				if got.code != misused && got.code != noIdentity && !(flag == "command" && got.code == 127) || got.stdout != "" {
+				right := got.code == misused || got.code == noIdentity || flag == "command" && got.code == 127
+				if !right || got.stdout != "" {
 					t.Errorf("%s: exit code %d, standard output %.100q, standard error %.1000s", name, got.code, got.stdout, got.stderr)
 				}
 				if err := w.untidy(got.stderr); err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -197,38 +198,31 @@ func askStatus(ctx context.Context, at adminPlace) (sidecar.Report, error) {
 	return report, nil
 }
 
-// showStatus writes tables for a person.
+// showStatus writes tables for a person, and below them what went wrong.
 func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
-	crossings := [][]string{{"CROSSING", "STATE", "EXPIRES", "NEXT REFRESH", "PRINCIPAL"}}
 	var notes strings.Builder
-	if c := r.Configuration; c != nil && !c.Current {
-		fmt.Fprintf(&notes, "\nThe configuration was read again %s and is not taken over, what was served before goes on: %s\n", in(c.FailedAt, now), seen(c.Error))
-		if c.Hint != "" {
-			fmt.Fprintf(&notes, "  hint: %s\n", seen(c.Hint))
+	note := func(what, hint string) {
+		fmt.Fprintf(&notes, "\n%s\n", what)
+		if hint != "" {
+			fmt.Fprintf(&notes, "  hint: %s\n", seen(hint))
 		}
 	}
+	if c := r.Configuration; c != nil && !c.Current {
+		note("The configuration was read again "+in(c.FailedAt, now)+" and is not taken over, what was served before goes on: "+seen(c.Error), c.Hint)
+	}
+	crossings := [][]string{{"CROSSING", "STATE", "EXPIRES", "NEXT REFRESH", "PRINCIPAL"}}
 	for _, c := range r.Crossings {
 		crossings = append(crossings, []string{c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(seen(c.Principal), "-")})
 		if c.Error != "" {
-			fmt.Fprintf(&notes, "\n%s has failed %s: %s\n", c.Name, howOften(c.Failures, c.FailedAt, now), seen(c.Error))
-		}
-		if c.Hint != "" {
-			fmt.Fprintf(&notes, "  hint: %s\n", seen(c.Hint))
+			note(c.Name+" has failed "+howOften(c.Failures, c.FailedAt, now)+": "+seen(c.Error), c.Hint)
 		}
 	}
 	endpoints := [][]string{{"ENDPOINT", "ADDRESS", "CROSSINGS"}}
 	for _, e := range r.Serves {
-		const most = 5
-		names := strings.Join(e.Crossings[:min(len(e.Crossings), most)], ", ")
-		if n := len(e.Crossings) - most; n > 0 {
-			names += fmt.Sprintf(" and %d more", n)
-		}
-		endpoints = append(endpoints, []string{e.Kind, strings.Join(e.Addresses, ", "), names})
+		at := strings.Join(e.Addresses, ", ")
+		endpoints = append(endpoints, []string{e.Kind, at, firstOf(e.Crossings)})
 		if e.Error != "" {
-			fmt.Fprintf(&notes, "\n%s at %s lets nobody in: %s\n", e.Kind, strings.Join(e.Addresses, ", "), seen(e.Error))
-		}
-		if e.Hint != "" {
-			fmt.Fprintf(&notes, "  hint: %s\n", seen(e.Hint))
+			note(e.Kind+" at "+at+" lets nobody in: "+seen(e.Error), e.Hint)
 		}
 	}
 	files := [][]string{{"FILE", "STATE", "EXPIRES", "CROSSING"}}
@@ -239,21 +233,34 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 		}
 		files = append(files, []string{path, f.State, in(f.Expires, now), f.Crossing})
 		if f.Error != "" {
-			fmt.Fprintf(&notes, "\n%s: %s\n", path, seen(f.Error))
-		}
-		if f.Hint != "" {
-			fmt.Fprintf(&notes, "  hint: %s\n", seen(f.Hint))
+			note(path+": "+seen(f.Error), f.Hint)
 		}
 	}
-	var b strings.Builder
-	for _, rows := range [][][]string{crossings, endpoints, files} {
-		if len(rows) == 1 {
-			continue
+	if err := writeTables(w, crossings, endpoints, files); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, notes.String())
+	return err
+}
+
+// firstOf is as many names as a line holds.
+func firstOf(names []string) string {
+	const most = 5
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if n := len(names) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// writeTables leaves out those that have only a head.
+func writeTables(w io.Writer, tables ...[][]string) error {
+	tables = slices.DeleteFunc(tables, func(rows [][]string) bool { return len(rows) == 1 })
+	for i, rows := range tables {
+		if i > 0 {
+			fmt.Fprintln(w)
 		}
-		if b.Len() > 0 {
-			b.WriteString("\n")
-		}
-		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, row := range rows {
 			fmt.Fprintln(table, strings.Join(row, "\t"))
 		}
@@ -261,8 +268,7 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 			return err
 		}
 	}
-	_, err := io.WriteString(w, b.String()+notes.String())
-	return err
+	return nil
 }
 
 // howOften tells of failures in a row.
