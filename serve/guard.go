@@ -40,6 +40,8 @@ var foreign = map[string]*refusal{
 	"Origin": browser, "Sec-Fetch-Site": browser, "Sec-Fetch-Dest": browser, "Sec-Fetch-User": browser,
 }
 
+const forwarded = "X-Forwarded-"
+
 // refuse says why the request must not be answered, or nil.
 func (s *site) refuse(r *http.Request, c *conn) *refusal {
 	// Whatever is asked of a proxy has another form: http://HOST/PATH, HOST:PORT, *.
@@ -50,7 +52,7 @@ func (s *site) refuse(r *http.Request, c *conn) *refusal {
 		return badHost
 	}
 	for name := range r.Header {
-		if strings.HasPrefix(name, "X-Forwarded-") {
+		if len(name) >= len(forwarded) && strings.EqualFold(name[:len(forwarded)], forwarded) { // in any spelling: net/http leaves odd names as they are
 			return proxied
 		}
 		if why := foreign[name]; why != nil {
