@@ -160,7 +160,7 @@ func TestOwnAddressOfAnyListener(t *testing.T) {
 
 // What parses is an address or a plain name, and reads the same again.
 func FuzzHost(f *testing.F) {
-	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:9", "127.0.0.1:", "[fe80::1%lo]", "::1", "a:b:c", "evil.example", "[", "]:", "169.254.169.254"} {
+	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:9", "127.0.0.1:", "[fe80::1%lo]", "::1", "a:b:c", "evil.example", "[", "]:", "169.254.169.254", "0.0.0.0."} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -35,7 +35,13 @@ func parseHost(text string) (host, bool) {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return host{ip: ip.Unmap()}, ip.Zone() == ""
 	}
-	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	name = strings.ToLower(name)
+	if plain, ok := strings.CutSuffix(name, "."); ok {
+		if _, err := netip.ParseAddr(plain); err == nil { // an address with a dot after it is neither
+			return host{}, false
+		}
+		name = plain
+	}
 	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, oddInName) {
 		return host{}, false
 	}
