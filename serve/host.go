@@ -42,7 +42,7 @@ func parseHost(text string) (host, bool) {
 		}
 		name = plain
 	}
-	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, oddInName) {
+	if name == "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.ContainsFunc(name, oddInName) {
 		return host{}, false
 	}
 	return host{name: name}, true
