@@ -68,7 +68,7 @@ func (c *clouds) serve(ctx context.Context, p programs, folder, configuration st
 		return nil, err
 	}
 	s := &serving{folder: folder, ready: make(chan struct{}), drained: make(chan struct{})}
-	s.cmd = exec.CommandContext(ctx, p.stile, append([]string{"serve", "--no-cache", "--config", file}, flags...)...) //nolint:gosec // what runs is ours
+	s.cmd = exec.CommandContext(ctx, p.stile, append([]string{"serve", "--no-cache", "--config", file, "--log-format", "json"}, flags...)...) //nolint:gosec // what runs is ours
 	s.cmd.Env = c.env(filepath.Join(folder, "kept"))
 	errs, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *clouds) serve(ctx context.Context, p programs, folder, configuration st
 		return nil, err
 	}
 	go s.listen(errs)
-	late := time.NewTimer(5 * time.Minute)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	select {
 	case <-s.ready:
@@ -96,7 +96,7 @@ func (s *serving) listen(errs io.Reader) {
 	defer close(s.drained)
 	told := false
 	for in := bufio.NewScanner(errs); in.Scan(); {
-		if !told && strings.HasPrefix(in.Text(), "stile: info: ready: ") {
+		if !told && saysReady(in.Bytes()) {
 			s.readyIn, told = time.Since(s.began), true
 			close(s.ready)
 		}
@@ -106,6 +106,12 @@ func (s *serving) listen(errs io.Reader) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// saysReady tells the line of its log that says that everything can be had.
+func saysReady(line []byte) bool {
+	var entry struct{ Msg string }
+	return json.Unmarshal(line, &entry) == nil && strings.HasPrefix(entry.Msg, "ready: ")
 }
 
 func (s *serving) lines() string {
