@@ -4,6 +4,7 @@ package sidecar
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 const (
 	fetching = 32              // exchanges at once, when there is nothing yet
+	giveWay  = 5 * time.Second // of one that takes long: it goes on, and others are asked meanwhile
 	look     = 2 * time.Second // between two looks at all crossings
 	lookSoon = 500 * time.Millisecond
 )
@@ -19,7 +21,7 @@ const (
 // fetch sees to it that every crossing has a credential before anyone asks, and goes on having one: keepers refresh only
 // what is used, and this counts as use. What cannot be had is asked for again as often as its keeper allows.
 func (s *Sidecar) fetch(ctx context.Context) {
-	f := &fetcher{asked: map[*keep.Keeper]bool{}, came: s.lookNow}
+	f := &fetcher{asked: map[*keep.Keeper]context.CancelFunc{}, came: s.lookNow}
 	defer f.work.Wait()
 	// A context that has ended asks for what is held, and for no exchange.
 	glance, end := context.WithCancel(ctx)
@@ -47,6 +49,7 @@ func (s *Sidecar) fetch(ctx context.Context) {
 				unready++
 			}
 		}
+		f.drop(keepers)
 		f.ask(ctx, missing)
 		if now := [2]int{unready, len(keepers)}; now != last && s.o.Standing != nil {
 			s.o.Standing(now[0], now[1])
@@ -66,7 +69,7 @@ type fetcher struct {
 	work sync.WaitGroup
 
 	mu      sync.Mutex
-	asked   map[*keep.Keeper]bool
+	asked   map[*keep.Keeper]context.CancelFunc // nil for one that waits
 	waiting []*keep.Keeper
 	asking  int
 }
@@ -76,37 +79,63 @@ func (f *fetcher) ask(ctx context.Context, keepers []*keep.Keeper) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, k := range keepers {
-		if !f.asked[k] {
-			f.asked[k] = true
+		if _, ok := f.asked[k]; !ok {
+			f.asked[k] = nil
 			f.waiting = append(f.waiting, k)
 		}
 	}
 	for range min(fetching-f.asking, len(f.waiting)) {
 		f.asking++
 		f.work.Go(func() {
-			for k := f.next(ctx); k != nil; k = f.next(ctx) {
-				_, err := k.Credential(ctx) // the keeper logs what failed
+			for k, asked := f.next(ctx); k != nil; k, asked = f.next(ctx) {
+				_, err := k.Credential(asked) // the keeper logs what failed
 				f.done(k, err == nil)
 			}
 		})
 	}
 }
 
+// drop gives up those that a reload has dropped: nobody would get what came, and others wait for their turn.
+func (f *fetcher) drop(held map[string]*keep.Keeper) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.asked) == 0 {
+		return
+	}
+	stays := make(map[*keep.Keeper]bool, len(held))
+	for _, k := range held {
+		stays[k] = true
+	}
+	f.waiting = slices.DeleteFunc(f.waiting, func(k *keep.Keeper) bool { return !stays[k] })
+	for k, end := range f.asked {
+		switch {
+		case stays[k]:
+		case end == nil:
+			delete(f.asked, k)
+		default:
+			end()
+		}
+	}
+}
+
 // next gives nil where there is nothing left to do.
-func (f *fetcher) next(ctx context.Context) *keep.Keeper {
+func (f *fetcher) next(ctx context.Context) (*keep.Keeper, context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.waiting) == 0 || ctx.Err() != nil {
 		f.asking--
-		return nil
+		return nil, nil
 	}
 	k := f.waiting[0]
 	f.waiting = f.waiting[1:]
-	return k
+	asked, end := context.WithTimeout(ctx, giveWay)
+	f.asked[k] = end
+	return k, asked
 }
 
 func (f *fetcher) done(k *keep.Keeper, came bool) {
 	f.mu.Lock()
+	f.asked[k]()
 	delete(f.asked, k)
 	last := len(f.asked) == 0
 	f.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/internal/sidecar"
+	"github.com/stile-project/stile/keep"
 )
 
 // fetching has crossings fetched as Run does, with listeners open that nobody serves: a bubble's clock stands still while
@@ -268,4 +269,84 @@ func TestManyCrossingsAreShared(t *testing.T) {
 			t.Fatalf("b%d is not a%d", i, i)
 		}
 	}
+}
+
+// serving has an ECS endpoint serve many crossings like this one, each of which is exchanged for itself.
+func serving(p sidecar.Plan, name string, many int) sidecar.Plan {
+	for i := range many {
+		c := p.Crossings[name]
+		to := *c.To.AWS
+		to.SessionName = fmt.Sprintf("s%d", i)
+		c.Name, c.To = fmt.Sprintf("%s%d", name, i), config.To{AWS: &to}
+		p.Crossings[c.Name] = c
+		p.Serve.Endpoints[0].ECS = append(p.Serve.Endpoints[0].ECS, c.Name)
+	}
+	return p
+}
+
+// However many hang, each takes its place for a moment: they are more than are asked at once.
+func TestManyThatHangHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.hangs.Store(true)
+		if err := s.sidecar.Apply(t.Context(), serving(plan(t, oneECS), "images", 100)); err != nil {
+			t.Fatal(err)
+		}
+		s.fetching()
+		synctest.Wait()
+		p := serving(plan(t, oneECS+"    - { gce: warehouse, listen: '127.0.0.1:0' }\n"), "images", 100)
+		if err := s.sidecar.Apply(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		if !s.sidecar.Keeper("warehouse").Status().Ready {
+			t.Error("those that hang hold up another")
+		}
+	})
+}
+
+// What a reload drops is waited for no longer, asked for no more, and in nobody's way.
+func TestDroppedCrossingsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.hangs.Store(true)
+		if err := s.sidecar.Apply(t.Context(), serving(plan(t, oneECS), "images", 100)); err != nil {
+			t.Fatal(err)
+		}
+		s.fetching()
+		synctest.Wait()
+		dropped := map[string]*keep.Keeper{}
+		under := 0
+		for i := range 100 {
+			name := fmt.Sprintf("images%d", i)
+			dropped[name] = s.sidecar.Keeper(name)
+			if dropped[name].Status().Exchanging {
+				under++
+			}
+		}
+		if under == 0 || under == len(dropped) {
+			t.Fatalf("%d of %d are exchanged: want some that are, and some that wait", under, len(dropped))
+		}
+		s.apply(oneGCE)
+		synctest.Wait() // no clock has to move
+		if !s.ready() {
+			t.Error("what was dropped holds up what is served now")
+		}
+		time.Sleep(10 * time.Minute)
+		after := 0
+		for name, k := range dropped {
+			status := k.Status()
+			if status.Failures == 1 {
+				after++
+			}
+			if status.Exchanging || status.Failures > 1 {
+				t.Errorf("%s, which was dropped, is still exchanged: %+v", name, status)
+			}
+		}
+		if after != under {
+			t.Errorf("%d were exchanged, want the %d that were under way", after, under)
+		}
+	})
 }

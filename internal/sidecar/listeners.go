@@ -4,6 +4,7 @@ package sidecar
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os/user"
 	"path/filepath"
@@ -43,7 +44,6 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*listener{}
 	at := map[string]*listener{} // by address
 	var order []*listener
 	for _, e := range p.Endpoints {
@@ -78,15 +78,15 @@ func (s *Sidecar) listenersOf(p config.Serve, next map[string]*held) (map[string
 		}
 		order = append(order, &listener{Listener: serve.Listener{Name: adminName, Address: p.Admin, TLS: certificate, Handler: s.Admin(), Hosts: p.Hosts, AllowRemote: true}})
 	}
-	for _, l := range order {
-		if l.Name == "" {
-			l.Name = nameOf(l, all)
-			l.Handler = s.handlerOf(l)
-			if s.o.Handler != nil {
-				l.Handler = s.o.Handler(l.Name, l.Handler)
-			}
+	all := s.named(order)
+	for name, l := range all {
+		if name == adminName {
+			continue
 		}
-		all[l.Name] = l
+		l.Handler = s.handlerOf(l)
+		if s.o.Handler != nil {
+			l.Handler = s.o.Handler(name, l.Handler)
+		}
 	}
 	return all, nil
 }
@@ -104,8 +104,53 @@ func isFree(address string) bool {
 	return strings.HasSuffix(address, ":0") && !strings.HasPrefix(address, "unix:")
 }
 
-// nameOf is what audit and metrics call a listener: it stays as long as the plan says the same of it.
-func nameOf(l *listener, taken map[string]*listener) string {
+// named gives each listener the name that audit and metrics call it by. What stands goes on under its own, wherever the plan
+// has it by now: the server finds a listener at a free port by nothing else, and so would move it to another's port.
+func (s *Sidecar) named(order []*listener) map[string]*listener {
+	s.mu.Lock()
+	before := s.listeners
+	s.mu.Unlock()
+	all, gone := map[string]*listener{}, slices.Sorted(maps.Keys(before))
+	for _, goesOn := range []func(was, is *listener) bool{sameEndpoints, sameDescription} {
+		for _, l := range order {
+			if l.Name != "" {
+				continue
+			}
+			at := slices.IndexFunc(gone, func(name string) bool { return before[name].Address == l.Address && goesOn(before[name], l) })
+			if at >= 0 {
+				l.Name = gone[at]
+				all[l.Name] = l
+				gone = slices.Delete(gone, at, at+1)
+			}
+		}
+	}
+	for _, l := range order {
+		if l.Name == "" {
+			l.Name = nameOf(l, func(name string) bool { return all[name] != nil || before[name] != nil && !mayFollow(before[name], l) })
+		}
+		all[l.Name] = l
+	}
+	return all
+}
+
+func sameEndpoints(was, is *listener) bool { return slices.Equal(was.endpoints, is.endpoints) }
+
+// sameDescription finds a listener of which something is described otherwise. At a free port that is one with the same
+// crossings.
+func sameDescription(was, is *listener) bool {
+	return base(was) == base(is) && (!isFree(is.Address) || slices.EqualFunc(was.endpoints, is.endpoints, func(a, b *endpoint) bool {
+		return slices.Equal(a.config.Crossings(), b.config.Crossings())
+	}))
+}
+
+// mayFollow reports whether a listener may have the name, and the free port, of another that is no more: such as one whose
+// list of crossings has changed. What cannot change while a listener is open must be the same.
+func mayFollow(was, is *listener) bool {
+	return was.Address != is.Address || !isFree(is.Address) || reflect.DeepEqual(was.TLS, is.TLS) && was.HopLimit == is.HopLimit
+}
+
+// base is what a listener is called where there is no other like it.
+func base(l *listener) string {
 	var parts []string
 	for _, e := range l.endpoints {
 		part := e.config.Kind()
@@ -114,10 +159,14 @@ func nameOf(l *listener, taken map[string]*listener) string {
 		}
 		parts = append(parts, part)
 	}
-	base := strings.Join(parts, "+")
-	name := base
-	for n := 2; taken[name] != nil; n++ {
-		name = base + "#" + strconv.Itoa(n)
+	return strings.Join(parts, "+")
+}
+
+// nameOf is a name for a listener that is new.
+func nameOf(l *listener, taken func(string) bool) string {
+	name := base(l)
+	for n := 2; taken(name); n++ {
+		name = base(l) + "#" + strconv.Itoa(n)
 	}
 	return name
 }

@@ -148,6 +148,75 @@ func TestFreePorts(t *testing.T) {
 	}
 }
 
+// What stays keeps its port and its name, whatever comes, goes and moves around it: programs were told of them.
+func TestFreePortsStay(t *testing.T) {
+	t.Parallel()
+	const (
+		images  = "    - { ecs: [images], listen: '127.0.0.1:0' }\n"
+		other   = "    - { ecs: [other], listen: '127.0.0.1:0' }\n"
+		both    = "    - { ecs: [images, other], listen: '127.0.0.1:0' }\n"
+		imds    = "    - { imds: images, listen: '127.0.0.1:0' }\n"
+		imdsOld = "    - { imds: images, listen: '127.0.0.1:0', allow_v1: true }\n"
+		zone    = "    - { gce: warehouse, listen: '127.0.0.1:0', zone: europe-west1-b }\n"
+		noZone  = "    - { gce: warehouse, listen: '127.0.0.1:0' }\n"
+		others  = "    - { ecs: [images, again], listen: '127.0.0.1:0' }\n"
+	)
+	s := newScene(t)
+	fixed := "    - { ecs: [again], listen: 'unix:" + filepath.Join(s.folder, "s") + "' }\n"
+	where := func() map[string]string {
+		all := map[string]string{}
+		for _, one := range s.sidecar.Report().Serves {
+			all[fmt.Sprint(one.Kind, one.Crossings)] = one.Listener + " at " + one.Addresses[0]
+		}
+		return all
+	}
+	s.apply("  endpoints:\n" + images + other + both + imds + zone + fixed)
+	s.run()
+	first := where()
+	if len(first) != 6 {
+		t.Fatalf("%v", first)
+	}
+	for i, endpoints := range []string{
+		fixed + zone + imds + both + other + images,
+		other + both, // what was first is gone
+		images + others + other + both,
+		other + both,
+		both + imdsOld + noZone + other, // described otherwise
+		other + imds + zone + both,
+	} {
+		before := where()
+		s.apply("  endpoints:\n" + endpoints)
+		for what, at := range where() {
+			if was, ok := before[what]; ok && was != at {
+				t.Errorf("step %d: %s was %s and is %s", i, what, was, at)
+			}
+		}
+	}
+	for _, what := range []string{"ecs[other]", "ecs[images other]"} {
+		if now := where()[what]; now != first[what] {
+			t.Errorf("%s was %s and is %s", what, first[what], now)
+		}
+	}
+}
+
+// One whose list of crossings has changed keeps its port too, where there is no other that it could be; what cannot change
+// while a port is open gets one of its own.
+func TestFreePortOfAnother(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply(oneECS)
+	before, _ := s.at("ecs")
+	s.apply("  endpoints: [{ ecs: [images, other], listen: '127.0.0.1:0' }]\n")
+	if now, _ := s.at("ecs"); now != before {
+		t.Errorf("was at %s, and is at %s", before, now)
+	}
+	cert, key := certificate(t, s.folder)
+	s.apply("  endpoints: [{ ecs: [again], listen: '127.0.0.1:0', tls: { cert: '" + cert + "', key: '" + key + "' } }]\n")
+	if now, _ := s.at("ecs"); now == before {
+		t.Error("one that speaks TLS is to have the port of one that does not")
+	}
+}
+
 func TestAdminTellsOfEndpoints(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
