@@ -257,7 +257,7 @@ func (s *Sidecar) also(h *held, change func(*config.ToGCP), age time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	return s.memory.Keep(stile.Cross(h.source, target), keep.Terms{Name: c.Name, Age: age}), nil
+	return s.further.Keep(s.turns.inTurn(h.source, target), keep.Terms{Name: c.Name, Age: age}), nil
 }
 
 // numberOf is the project's number in projects/NUMBER/…; a workforce pool's provider has none.

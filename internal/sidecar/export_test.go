@@ -4,6 +4,7 @@ package sidecar
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
@@ -78,3 +79,6 @@ func Stop(writer any) {
 
 // HintOf is what mends an error.
 func HintOf(err error) string { return hintOf(err) }
+
+// Further is how many crossings are held that were made for a question. Nobody may ask one meanwhile.
+func Further(s *Sidecar) int { return reflect.ValueOf(s.further).Elem().FieldByName("entries").Len() }

@@ -67,9 +67,15 @@ func TestWhatCannotChangeIsTold(t *testing.T) {
 	socket := "unix:" + filepath.Join(s.folder, "s")
 	secure := "tls: { cert: '" + cert + "', key: '" + key + "' }"
 	moved := "tls: { cert: '" + cert + "', key: '" + cert + "2' }"
-	at := func(extra string) string { return "  endpoints: [{ ecs: [images], listen: '127.0.0.1:0'" + extra + " }]\n" }
-	unix := func(extra string) string { return "  endpoints: [{ ecs: [images], listen: '" + socket + "'" + extra + " }]\n" }
-	ec2 := func(extra string) string { return "  endpoints: [{ imds: images, listen: '127.0.0.1:0'" + extra + " }]\n" }
+	at := func(extra string) string {
+		return "  endpoints: [{ ecs: [images], listen: '127.0.0.1:0'" + extra + " }]\n"
+	}
+	unix := func(extra string) string {
+		return "  endpoints: [{ ecs: [images], listen: '" + socket + "'" + extra + " }]\n"
+	}
+	ec2 := func(extra string) string {
+		return "  endpoints: [{ imds: images, listen: '127.0.0.1:0'" + extra + " }]\n"
+	}
 	admin := "  admin: '" + taken(t) + "'\n"
 	for _, test := range []struct{ what, before, after string }{
 		{"TLS is added", at(""), at(", " + secure)},

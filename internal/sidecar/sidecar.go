@@ -68,8 +68,11 @@ type Plan struct {
 // A Sidecar serves a [Plan].
 type Sidecar struct {
 	o      Options
-	memory *keep.Memory
+	memory *keep.Memory // of the crossings that the plan names
 	server *serve.Server
+
+	further *keep.Memory // of those that are made of them for a question
+	turns   turns        // of its exchanges
 
 	applying sync.Mutex
 	made     []string // under it: token files that were not there before
@@ -86,17 +89,18 @@ type Sidecar struct {
 
 // New makes a sidecar that serves nothing yet.
 func New(o Options) *Sidecar {
-	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1)}
+	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1), turns: newTurns()}
 	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Files: s.fileStatuses, Unready: s.unready, Version: o.Version})
 	// What bounds how many there are is the plan, and for scopes and audiences the endpoint.
 	options := []keep.Option{keep.WithLogger(o.Log), keep.WithObserver(s.server.Observe), keep.WithLimit(1 << 20)}
-	if o.Store != nil {
-		options = append(options, keep.WithStore(o.Store, o.StoreDeadline))
-	}
 	if o.Timeout != 0 {
 		options = append(options, keep.WithTimeout(o.Timeout, o.Overdue))
 	}
 	options = append(options, o.Keep...)
+	s.further = keep.NewMemory(options...)
+	if o.Store != nil {
+		options = append(options, keep.WithStore(o.Store, o.StoreDeadline))
+	}
 	s.memory = keep.NewMemory(options...)
 	return s
 }
@@ -190,6 +194,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 // Close ends everything, where Run did not.
 func (s *Sidecar) Close() {
 	_ = s.server.Close()
+	s.further.Close()
 	s.memory.Close()
 }
 
