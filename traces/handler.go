@@ -39,7 +39,7 @@ type handler struct {
 // ServeHTTP has next answer.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := known(r.Method)
-	ctx, span := h.tracer.Start(parent(r), method+" "+h.listener, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+	ctx, span := h.tracer.Start(parent(r), spanMethod(method)+" "+h.listener, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		attribute.String("stile.listener", h.listener), attribute.String("http.request.method", method)))
 	defer span.End() // however next ends
 	failed := false

@@ -130,6 +130,18 @@ func TestHandlerTellsStatuses(t *testing.T) {
 	}
 }
 
+// A method that not everybody knows is in no span, as it may be anything.
+func TestHandlerTellsNoStrangeMethod(t *testing.T) {
+	t.Parallel()
+	provider, ended := recorded()
+	h := traces.Handler(provider, "imds", http.NotFoundHandler())
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), strings.ToUpper(hush), "/", nil))
+	s := ended.Ended()[0]
+	if s.Name() != "HTTP imds" || shown(s)["http.request.method"] != "_OTHER" {
+		t.Errorf("%s, %v", s.Name(), shown(s))
+	}
+}
+
 // What the writer can do beyond writing can still be done.
 func TestHandlerLetsFlush(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,7 @@ type transport struct {
 // RoundTrip makes the request.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	method := known(req.Method)
-	ctx, span := t.tracer.Start(req.Context(), method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	ctx, span := t.tracer.Start(req.Context(), spanMethod(method), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("http.request.method", method), attribute.String("server.address", req.URL.Hostname()), attribute.Int("server.port", port(req))))
 	res, err := t.base.RoundTrip(req.WithContext(ctx))
 	if err != nil {
@@ -64,7 +64,18 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// known is the method, if it is one that everybody knows: another may be anything.
+// other is what a method is told as that not everybody knows: it may be anything.
+const other = "_OTHER"
+
+// spanMethod is the method in the name of a span, where the conventions have another word for others.
+func spanMethod(method string) string {
+	if method == other {
+		return "HTTP"
+	}
+	return method
+}
+
+// known is the method, if it is one that everybody knows.
 func known(method string) string {
 	switch method {
 	case "":
@@ -72,7 +83,7 @@ func known(method string) string {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect:
 		return method
 	}
-	return "_OTHER"
+	return other
 }
 
 func port(req *http.Request) int {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -87,6 +88,9 @@ func TestTransportTellsLittle(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, shown(spans[0])); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if method := fmt.Sprint(test.want["http.request.method"]); spans[0].Name() != strings.Replace(method, "_OTHER", "HTTP", 1) {
+			t.Errorf("%s: the span is named %s", name, spans[0].Name())
 		}
 		if failed := test.want["error.type"] != nil; failed != (spans[0].Status().Code == codes.Error) {
 			t.Errorf("%s: %v", name, spans[0].Status())
