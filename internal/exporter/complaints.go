@@ -7,6 +7,7 @@ package exporter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -15,9 +16,11 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// complaints tells the log what the SDK could not do, each thing once a minute at most.
+// complaints tells the log what the SDK could not do, each thing once a minute at most: send what there was, or heed a
+// variable, and then it sends all the same.
 type complaints struct {
 	log *slog.Logger
 
@@ -34,12 +37,21 @@ type telling struct {
 const (
 	seldom = time.Minute
 	things = 32 // that are told apart; all others are one
+
+	lost       = "traces are lost"
+	passedOver = "a setting of traces is passed over"
 )
 
 // Handle notes an error of the SDK.
-func (c *complaints) Handle(err error) { c.say(plain(err)) }
+func (c *complaints) Handle(err error) {
+	if strings.HasPrefix(err.Error(), "traces export: ") {
+		c.say(lost, plain(err))
+		return
+	}
+	c.say(passedOver, unread(err))
+}
 
-func (c *complaints) say(why string) {
+func (c *complaints) say(what, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := why
@@ -56,8 +68,21 @@ func (c *complaints) say(why string) {
 	if last.since > 0 {
 		attrs = append(attrs, slog.Int("and_since_the_last_time", last.since))
 	}
-	c.log.LogAttrs(context.Background(), slog.LevelWarn, "traces are lost", attrs...)
+	c.log.LogAttrs(context.Background(), slog.LevelWarn, what, attrs...)
 	c.told[key] = telling{at: now}
+}
+
+// unread says which variable the SDK could not read, without its value: a key may have been put into the wrong one.
+func unread(err error) string {
+	text := err.Error()
+	var escape url.EscapeError
+	switch {
+	case errors.Is(err, resource.ErrPartialResource), errors.As(err, &escape):
+		return "cannot read all of OTEL_RESOURCE_ATTRIBUTES: want NAME=VALUE,NAME=VALUE, with % and two digits for what is not ASCII"
+	case strings.Contains(text, "sampler"), strings.Contains(text, "trace ID ratio"):
+		return "cannot use OTEL_TRACES_SAMPLER with its OTEL_TRACES_SAMPLER_ARG, and sends every trace"
+	}
+	return "OpenTelemetry: " + text[:min(len(text), 200)]
 }
 
 // plain says why traces could not be sent, in our words: what the exporter says repeats the far side's answer, which may
@@ -66,8 +91,6 @@ func plain(err error) string {
 	text := err.Error()
 	var asked *url.Error
 	switch {
-	case !strings.HasPrefix(text, "traces export: "): // the SDK's own, of a setting
-		return text[:min(len(text), 200)]
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "no answer in time"
 	case errors.As(err, &asked):
@@ -99,6 +122,10 @@ func unreached(err *url.Error) string {
 		return "its name does not resolve"
 	case errors.As(err, &op) && op.Err != nil && op.Op == "dial":
 		return op.Error()
+	case op != nil && op.Err != nil && op.Op == "remote error": // one of TLS's alerts, which are words of package tls
+		return "it breaks off the handshake, and may want another client certificate: " + op.Err.Error()
+	case strings.Contains(err.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return "it speaks no TLS: want http://"
 	case strings.Contains(err.Err.Error(), "certificate"), strings.Contains(err.Err.Error(), "tls: "):
 		return "its certificate is not trusted, or it speaks no TLS"
 	}
@@ -112,15 +139,25 @@ type sink struct{ to *complaints }
 // Init has nothing to prepare.
 func (sink) Init(logr.RuntimeInfo) {}
 
-// Enabled takes warnings, and leaves out what is for the SDK's own authors.
-func (sink) Enabled(level int) bool { return level <= 1 }
+// Enabled leaves out what the SDK's own authors look for a mistake by.
+func (sink) Enabled(level int) bool { return level <= 4 }
 
-// Info takes a warning.
-func (s sink) Info(_ int, text string, _ ...any) { s.to.say("OpenTelemetry: " + text) }
+// Info takes a warning, and of the news which variable holds no number.
+func (s sink) Info(level int, text string, about ...any) {
+	switch {
+	case strings.HasPrefix(text, "Got invalid value") && len(about) > 0:
+		s.to.say(passedOver, fmt.Sprintf("%v is no number", about[0]))
+	case level > 1:
+	case strings.Contains(text, "dropping"):
+		s.to.say(lost, "OpenTelemetry: "+text)
+	default:
+		s.to.say(passedOver, "OpenTelemetry: "+text)
+	}
+}
 
 // Error takes an error: what could not be read in a variable.
 func (s sink) Error(_ error, text string, _ ...any) {
-	s.to.say("OpenTelemetry, of the variables OTEL_…: cannot " + text)
+	s.to.say(passedOver, "OpenTelemetry, of the variables OTEL_…: cannot "+text)
 }
 
 // WithValues leaves them out.

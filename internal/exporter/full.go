@@ -32,7 +32,7 @@ import (
 // word to the log. It waits for no network.
 func Open(file *config.Traces, around Surroundings) (*Traces, error) {
 	name, value := around.variable()
-	if file == nil && name == "" {
+	if asked := around.env("OTEL_TRACES_EXPORTER"); file == nil && name == "" && (asked == "" || asked == "none") {
 		return nil, nil //nolint:nilnil // none
 	}
 	off := around.off()
@@ -71,6 +71,8 @@ func (a Surroundings) unfit(name, value string) string {
 	switch exporter := a.env("OTEL_TRACES_EXPORTER"); {
 	case exporter != "" && exporter != "otlp":
 		return "OTEL_TRACES_EXPORTER asks for another exporter than otlp"
+	case name == "":
+		return "OTEL_TRACES_EXPORTER is otlp, and nothing says where to: want OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:PORT"
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return name + " is no URL: want http://HOST:PORT"
 	case protocol == "grpc":
@@ -100,6 +102,10 @@ func open(file *config.Traces, around Surroundings) (*Traces, error) {
 	out, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
 		return nil, err
+	}
+	// The SDK takes another word for none, and does not say so.
+	if packed := cmp.Or(around.env("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"), around.env("OTEL_EXPORTER_OTLP_COMPRESSION")); packed != "" && packed != "gzip" && packed != "none" {
+		quiet.say(passedOver, "OTEL_EXPORTER_OTLP_COMPRESSION is neither gzip nor none")
 	}
 	// The later ones win: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(),

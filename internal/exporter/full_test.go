@@ -6,12 +6,16 @@ package exporter_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -174,4 +178,104 @@ func TestVariablesAreNotRepeated(t *testing.T) {
 			t.Error("the trace did not arrive")
 		}
 	}
+}
+
+// A setting that is not heeded is told of once and without its value, as that and not as a loss: the traces arrive.
+func TestSettingsArePassedOver(t *testing.T) {
+	for variable, want := range map[string]string{
+		"OTEL_RESOURCE_ATTRIBUTES=a=b," + hush:       "cannot read all of OTEL_RESOURCE_ATTRIBUTES",
+		"OTEL_RESOURCE_ATTRIBUTES=a=%zz" + hush:      "cannot read all of OTEL_RESOURCE_ATTRIBUTES",
+		"OTEL_TRACES_SAMPLER=" + hush:                "cannot use OTEL_TRACES_SAMPLER with its OTEL_TRACES_SAMPLER_ARG",
+		"OTEL_TRACES_SAMPLER_ARG=" + hush:            "cannot use OTEL_TRACES_SAMPLER with its OTEL_TRACES_SAMPLER_ARG",
+		"OTEL_TRACES_SAMPLER_ARG=2":                  "cannot use OTEL_TRACES_SAMPLER with its OTEL_TRACES_SAMPLER_ARG",
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc":           "grpc is not a valid protocol",
+		"OTEL_EXPORTER_OTLP_COMPRESSION=" + hush:     "OTEL_EXPORTER_OTLP_COMPRESSION is neither gzip nor none",
+		"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION=zstd": "OTEL_EXPORTER_OTLP_COMPRESSION is neither gzip nor none",
+		"OTEL_EXPORTER_OTLP_TIMEOUT=" + hush:         "cannot parse duration",
+		"OTEL_EXPORTER_OTLP_CERTIFICATE=/no/" + hush: "cannot read tls ca cert file",
+		"OTEL_BSP_MAX_QUEUE_SIZE=" + hush:            "OTEL_BSP_MAX_QUEUE_SIZE is no number",
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=" + hush:    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is no number",
+		"OTEL_EXPORTER_OTLP_COMPRESSION=gzip":        "",
+		"OTEL_EXPORTER_OTLP_COMPRESSION=none":        "",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			name, value, _ := strings.Cut(variable, "=")
+			if name == "OTEL_TRACES_SAMPLER_ARG" {
+				t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+			}
+			t.Setenv(name, value)
+			c := exportertest.New()
+			defer c.Close()
+			sent, told := sending(t, c.URL)
+			requests(t, sent, 1)
+			sent.Close(10 * time.Second)
+			text, lines := told.String(), 1
+			if want == "" {
+				lines = 0
+			}
+			if strings.Count(text, "a setting of traces is passed over") != lines || strings.Count(text, "\n") != lines || !strings.Contains(text, want) || strings.Contains(text, hush) {
+				t.Errorf("told, want %d of %q:\n%s", lines, want, text)
+			}
+			if len(c.Lines()) != 1 {
+				t.Error("the trace did not arrive")
+			}
+		})
+	}
+}
+
+// Why there is no TLS is told by what is wrong: whom we do not trust, who does not trust us, who speaks none.
+func TestWhyThereIsNoTLS(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	wary := refusing(t, &tls.Config{Certificates: secure.TLS.Certificates, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13})
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ url, authority, want string }{
+		"we do not trust it": {secure.URL, "", "its certificate is not trusted"},
+		"it does not trust":  {wary, authority, "may want another client certificate: tls: certificate required"},
+		"it speaks none":     {"https" + strings.TrimPrefix(plain.URL, "http"), "", "it speaks no TLS: want http://"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", test.authority)
+			sent, told := sending(t, test.url)
+			requests(t, sent, 1)
+			sent.Close(10 * time.Second)
+			if text := told.String(); !strings.Contains(text, "traces are lost") || !strings.Contains(text, test.want) {
+				t.Errorf("told, want %q: %s", test.want, text)
+			}
+		})
+	}
+}
+
+// refusing listens and breaks off every handshake, and closes no connection before the other side does, so that what it
+// said arrives.
+func refusing(t *testing.T, config *tls.Config) (url string) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { _ = listener.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				if tls.Server(conn, config).Handshake() == nil {
+					t.Error("the handshake went well")
+				}
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			})
+		}
+	})
+	return "https://" + listener.Addr().String()
 }
