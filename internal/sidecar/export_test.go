@@ -82,3 +82,6 @@ func HintOf(err error) string { return hintOf(err) }
 
 // Further is how many crossings are held that were made for a question. Nobody may ask one meanwhile.
 func Further(s *Sidecar) int { return reflect.ValueOf(s.further).Elem().FieldByName("entries").Len() }
+
+// Reach has reach called before a disk is asked for what is at a path. It is set before there is a plan.
+func Reach(s *Sidecar, reach func(path string)) { s.disk.reach = reach }

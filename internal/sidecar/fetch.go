@@ -23,6 +23,7 @@ const (
 func (s *Sidecar) fetch(ctx context.Context) {
 	f := &fetcher{asked: map[*keep.Keeper]context.CancelFunc{}, came: s.lookNow}
 	defer f.work.Wait()
+	f.work.Go(func() { s.attendTokens(ctx) }) // beside: a disk that hangs must not hold up fetching
 	// A context that has ended asks for what is held, and for no exchange.
 	glance, end := context.WithCancel(ctx)
 	end()
@@ -36,7 +37,6 @@ func (s *Sidecar) fetch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.changed:
 		}
-		s.lookAtTokens()
 		keepers, lacking := s.keepers(), s.lacking()
 		var missing []*keep.Keeper
 		unready := 0

@@ -70,8 +70,17 @@ func (s *Sidecar) filesOf(p config.Serve, next map[string]*held) (*files, error)
 		return nil, err
 	}
 	f.goOn(old)
-	return f, f.outlet.Check()
+	_, err = ask(&s.disk, "the folders of files:", diskPatience+time.Duration(len(kept))*eachFile, func() (struct{}, error) {
+		for _, k := range kept {
+			s.disk.at(k.Path)
+		}
+		return struct{}{}, f.outlet.Check()
+	})
+	return f, err
 }
+
+// eachFile is how much longer very many files may take to be looked at, which is one after the other.
+const eachFile = 10 * time.Millisecond
 
 // goOn remembers what files hold that another plan had already: it does not go away because the plan changes.
 func (f *files) goOn(old *files) {

@@ -75,8 +75,9 @@ type Sidecar struct {
 	turns   turns        // of its exchanges
 
 	applying sync.Mutex
-	made     []string // under it: token files that were not there before
+	found    map[string]found // under it: what the plan's token files hold, by path
 
+	disk   disk
 	tokens tokens
 
 	mu        sync.Mutex
@@ -89,7 +90,7 @@ type Sidecar struct {
 
 // New makes a sidecar that serves nothing yet.
 func New(o Options) *Sidecar {
-	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1), turns: newTurns()}
+	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1), turns: newTurns(), tokens: tokens{soon: make(chan struct{}, 1)}}
 	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Files: s.fileStatuses, Unready: s.unready, Version: o.Version})
 	// What bounds how many there are is the plan, and for scopes and audiences the endpoint.
 	options := []keep.Option{keep.WithLogger(o.Log), keep.WithObserver(s.server.Observe), keep.WithLimit(1 << 20)}
@@ -110,12 +111,15 @@ func New(o Options) *Sidecar {
 func (s *Sidecar) Apply(ctx context.Context, p Plan) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	s.made = nil
+	s.found = map[string]found{}
 	next, err := s.build(ctx, p)
 	if err != nil {
 		return err
 	}
 	listeners, err := s.listenersOf(p.Serve, next)
+	if err == nil {
+		err = s.readable(listeners)
+	}
 	if err == nil {
 		var files *files
 		if files, err = s.filesOf(p.Serve, next); err == nil {
@@ -143,7 +147,7 @@ func (s *Sidecar) change(next map[string]*held, listeners map[string]*listener, 
 	s.held, s.listeners, s.files = next, listeners, f
 	running := s.running
 	s.mu.Unlock()
-	s.tokens.watch(listeners, s.made)
+	s.tokens.watch(listeners, s.found)
 	closeHandlers(gone, listeners)
 	if old != f {
 		_ = old.stop() // nothing is removed

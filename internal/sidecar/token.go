@@ -44,33 +44,50 @@ func (o Options) underHome(path string) string {
 	return path
 }
 
+// A found token is what an endpoint's file holds as a plan is gone over to.
+type found struct {
+	token stile.Secret // zero: it cannot be read
+	made  bool         // it was not there before
+}
+
 // tokenFile makes the file where it is absent, readable by this user alone unless the endpoint says otherwise. One that is
-// there gets the mode and the group that the endpoint names, if any.
+// there gets the mode and the group that the endpoint names, if any. Where the disk hangs, that of an endpoint that is
+// served already goes on: it is looked at all the time.
 func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 	path, err := s.o.TokenFile(e)
 	if err != nil {
 		return "", err
 	}
+	before, watched := s.tokens.of(path)
+	got, err := ask(&s.disk, path, diskPatience, func() (found, error) { return provide(path, before, e) })
+	switch {
+	case err == nil:
+		got.made = got.made || s.found[path].made // two endpoints may share it
+		s.found[path] = got
+	case watched && errors.Is(err, errHangs):
+		return path, nil
+	}
+	return path, err
+}
+
+// provide sees to it that there is a file. before is what it held last; zero: that is not known.
+func provide(path string, before stile.Secret, e config.Endpoint) (found, error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = permit(path, e)
 		}
-		return path, err
+		token, _ := readToken(path) // it is looked at again, and then told
+		return found{token: token}, err
 	}
-	token, made := s.tokens.of(path), true
+	token, made := before, false // programs have it, whatever becomes of this plan
 	if token.IsZero() {
-		token = stile.NewSecret(NewToken())
-	} else {
-		made = false // programs have it, whatever becomes of this plan
+		token, made = stile.NewSecret(NewToken()), true
 	}
 	wrote, err := writeToken(path, token, e, false)
-	if err != nil {
-		return "", err
+	if err == nil && !wrote {
+		token, _ = readToken(path)
 	}
-	if made && wrote {
-		s.made = append(s.made, path)
-	}
-	return path, nil
+	return found{token, made && wrote}, err
 }
 
 // writeToken makes a token's file, or puts it in the place of one that is there if over is set. It reports whether it did:
@@ -103,10 +120,12 @@ func writeToken(path string, token stile.Secret, e config.Endpoint, over bool) (
 // unmake removes the token files that were made for a plan that is not gone over to. Another process that has found one
 // meanwhile writes it again: see [tokens].
 func (s *Sidecar) unmake() {
-	for _, path := range s.made {
-		_ = os.Remove(path)
+	for path, f := range s.found {
+		if f.made {
+			_, _ = ask(&s.disk, path, diskPatience, func() (struct{}, error) { return struct{}{}, os.Remove(path) })
+		}
 	}
-	s.made = nil
+	s.found = nil
 }
 
 // permit lets those read the token's file whom the endpoint names. It says nothing where the endpoint names none.

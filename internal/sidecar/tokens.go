@@ -3,16 +3,18 @@
 package sidecar
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
@@ -22,7 +24,8 @@ import (
 // they are looked at without anyone asking. One that serve made is written again with what it held, since programs were
 // started with that: folders such as /run/user are emptied when a user logs out.
 type tokens struct {
-	mu     sync.Mutex // held while the disk works
+	soon   chan struct{} // another plan's are watched now
+	mu     sync.Mutex    // never held while the disk works
 	files  map[string]*bearerFile
 	broken atomic.Pointer[map[string]error] // by path: why nobody is let in
 }
@@ -35,20 +38,21 @@ type bearerFile struct {
 	token    stile.Secret // what it held last; zero: nothing yet
 	empty    bool         // it was, at the last look
 	err      error        // of the last look
+	looking  bool         // and it may be that the disk hangs
 }
 
-// of is what the file held last; zero where that is not known.
-func (t *tokens) of(path string) stile.Secret {
+// of is what the file held last, zero where that is not known, and whether it is one of those watched.
+func (t *tokens) of(path string) (token stile.Secret, watched bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.files[path]; f != nil {
-		return f.token
+		return f.token, true
 	}
-	return stile.Secret{}
+	return stile.Secret{}, false
 }
 
-// watch goes over to the files of these listeners, of which some were made just now.
-func (t *tokens) watch(all map[string]*listener, made []string) {
+// watch goes over to the files of these listeners, and what was found there.
+func (t *tokens) watch(all map[string]*listener, there map[string]found) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := map[string]*bearerFile{}
@@ -60,16 +64,17 @@ func (t *tokens) watch(all map[string]*listener, made []string) {
 			}
 			f := t.files[path]
 			if f == nil {
-				f = &bearerFile{path: path, ours: e.config.TokenFile == "" || slices.Contains(made, path)}
-				if token, err := readToken(path); err == nil {
-					f.token = token
-				}
+				f = &bearerFile{path: path, ours: e.config.TokenFile == "" || there[path].made, token: there[path].token}
 			}
 			f.endpoint = e.config
 			next[path] = f
 		}
 	}
 	t.files = next
+	select {
+	case t.soon <- struct{}{}:
+	default:
+	}
 }
 
 // unreadable tells by path why nobody is let in.
@@ -80,29 +85,117 @@ func (t *tokens) unreadable() map[string]error {
 	return nil
 }
 
-// lookAtTokens looks at each file, mends it where that is serve's to do, and logs what changed.
+// lookPatience is how long a file system has for one look before that is told.
+const lookPatience = time.Second
+
+// attendTokens looks at each file now and then, until ctx ends.
+func (s *Sidecar) attendTokens(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.tokens.soon:
+		}
+		s.lookAtTokens()
+		if len(s.tokens.unreadable()) > 0 {
+			timer.Reset(lookSoon)
+		} else {
+			timer.Reset(look)
+		}
+	}
+}
+
+// lookAtTokens looks at each file, and returns when all have been seen, or one hangs. Such a one is looked at no more until
+// the look has ended.
 func (s *Sidecar) lookAtTokens() {
 	t := &s.tokens
+	var looks sync.WaitGroup
+	var seen []*bearerFile
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	for _, f := range t.files {
+		if !f.looking {
+			f.looking = true
+			seen = append(seen, f)
+			looks.Go(func() { s.lookAt(f) })
+		}
+	}
+	t.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		looks.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(lookPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		for _, f := range seen {
+			s.saw(f, func() bool {
+				if f.looking {
+					f.err = f.fail(fmt.Errorf("%w within %s", errHangs, lookPatience), "see whether a network disk is away")
+				}
+				return false
+			})
+		}
+	}
+	s.noteBroken()
+}
+
+// lookAt looks at one file, mends it where that is serve's to do, and logs what changed.
+func (s *Sidecar) lookAt(f *bearerFile) {
+	s.tokens.mu.Lock()
+	now, before := *f, f.err
+	s.tokens.mu.Unlock()
+	s.disk.at(f.path)
+	mended := now.look()
+	s.saw(f, func() bool {
+		f.token, f.empty, f.err, f.looking = now.token, now.empty, now.err, false
+		return mended
+	})
+	if before == nil && now.err == nil {
+		return
+	}
+	s.noteBroken()
+}
+
+// saw notes what was seen of a file, and logs it if it is news.
+func (s *Sidecar) saw(f *bearerFile, note func() (mended bool)) {
+	s.tokens.mu.Lock()
+	before := f.err
+	mended := note()
+	now := f.err
+	s.tokens.mu.Unlock()
+	at := slog.String("file", f.path)
+	switch {
+	case mended:
+		s.o.Log.Warn("the bearer token's file was missing or empty, and was written again with the same token", at)
+	case now != nil && (before == nil || before.Error() != now.Error()):
+		s.o.Log.Error("nobody is let in", at, slog.String("error", now.Error()), slog.String("hint", hintOf(now)))
+	case now == nil && before != nil:
+		s.o.Log.Info("the bearer token's file is good again", at)
+	}
+}
+
+// noteBroken has status tell which files are broken, and all crossings looked at where these are others than before.
+func (s *Sidecar) noteBroken() {
+	t := &s.tokens
+	t.mu.Lock()
 	broken := map[string]error{}
 	for path, f := range t.files {
-		before := f.err
-		mended := f.look()
 		if f.err != nil {
 			broken[path] = f.err
 		}
-		at := slog.String("file", path)
-		switch {
-		case mended:
-			s.o.Log.Warn("the bearer token's file was missing or empty, and was written again with the same token", at)
-		case f.err != nil && (before == nil || before.Error() != f.err.Error()):
-			s.o.Log.Error("nobody is let in", at, slog.String("error", f.err.Error()), slog.String("hint", hintOf(f.err)))
-		case f.err == nil && before != nil:
-			s.o.Log.Info("the bearer token's file is good again", at)
-		}
 	}
+	before := t.unreadable()
 	t.broken.Store(&broken)
+	t.mu.Unlock()
+	if !maps.EqualFunc(before, broken, func(error, error) bool { return true }) {
+		s.lookNow()
+	}
 }
 
 // look reads the file, and reports whether it had to be written again.
