@@ -129,7 +129,7 @@ func unreached(err *url.Error) string {
 	case strings.Contains(err.Err.Error(), "certificate"), strings.Contains(err.Err.Error(), "tls: "):
 		return "its certificate is not trusted, or it speaks no TLS"
 	}
-	return "what answers there speaks no HTTP, or breaks off"
+	return "what answers there speaks no HTTP, or breaks off; the port for HTTP is 4318 as a rule"
 }
 
 // sink takes the SDK's messages. It passes on no values that come with them: one of them is the text of a header that
