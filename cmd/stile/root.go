@@ -39,7 +39,7 @@ type program struct {
 // run is the whole program but for the process around it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, env: os.Getenv}
-	root := p.root()
+	root := p.root(args)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitCode(err)
 }
 
-func (p *program) root() *cobra.Command {
+func (p *program) root(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "stile",
 		Short: "Give a workload in one cloud a short-lived credential for another, with no stored key",
@@ -87,8 +87,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	root.PersistentFlags().StringVar(&p.certFile, "client-cert", "", "present the client certificate of this PEM `FILE` to the clouds, for a target with mtls")
 	root.PersistentFlags().StringVar(&p.keyFile, "client-key", "", "the private key of --client-cert, a PEM `FILE`")
 	hideDefaults(root.PersistentFlags(), "ca-file")
-	root.AddCommand(p.tokenCommand(), p.credentialProcessCommand(), p.envCommand(), p.execCommand(), p.serveCommand(), p.statusCommand(), p.whoamiCommand(),
-		p.configCommand(), p.cacheCommand(), p.versionCommand())
+	p.addCommands(root, args)
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -96,6 +95,29 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 	misusedArguments(root)
 	root.SetUsageFunc(usage)
 	return root
+}
+
+// addCommands adds the command that args begin with, or all of them where they begin with something else. To describe the
+// flags of all takes as long as the rest of a command that finds its credential kept.
+func (p *program) addCommands(root *cobra.Command, args []string) {
+	commands := []struct {
+		name string
+		make func() *cobra.Command
+	}{
+		{"token", p.tokenCommand}, {"credential-process", p.credentialProcessCommand}, {"env", p.envCommand}, {"exec", p.execCommand},
+		{"serve", p.serveCommand}, {"status", p.statusCommand}, {"whoami", p.whoamiCommand}, {"config", p.configCommand},
+		{"cache", p.cacheCommand}, {"version", p.versionCommand},
+	}
+	for _, command := range commands {
+		if len(args) > 0 && args[0] == command.name {
+			root.CompletionOptions.DisableDefaultCmd = true
+			root.AddCommand(command.make())
+			return
+		}
+	}
+	for _, command := range commands {
+		root.AddCommand(command.make())
+	}
 }
 
 // knownCommand is what a command that only holds others takes: nothing, for what it holds was looked up before.
