@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
@@ -54,8 +55,9 @@ type Identified interface {
 	Identity(ctx context.Context, audience string, role bool) (Key, error)
 }
 
-// process tells what is unkeyed here from what is unkeyed in every other process.
-var process = rand.Text()
+// process tells what is unkeyed here from what is unkeyed in every other process. It is made when it is needed, as it
+// seldom is, and not by every process that starts.
+var process = sync.OnceValue(rand.Text)
 
 var unkeyed atomic.Uint64
 
@@ -66,5 +68,5 @@ func keyOf(v any) (key string, told bool) {
 			return k.String(), true
 		}
 	}
-	return "unkeyed " + process + " " + strconv.FormatUint(unkeyed.Add(1), 10), false
+	return "unkeyed " + process() + " " + strconv.FormatUint(unkeyed.Add(1), 10), false
 }
