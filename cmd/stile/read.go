@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"github.com/stile-project/stile"
@@ -15,9 +16,12 @@ import (
 
 // read fetches a configuration file, with this workload's own identity where it lies in a bucket.
 func (p *program) read(ctx context.Context, where string) ([]byte, error) {
-	client, err := p.client()
-	if err != nil {
-		return nil, err
+	var client *http.Client // a file on this machine needs none
+	if strings.Contains(where, "://") {
+		var err error
+		if client, err = p.client(); err != nil {
+			return nil, err
+		}
 	}
 	return location.Reader{
 		Client: client,
