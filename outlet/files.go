@@ -26,7 +26,6 @@ const (
 	firstPause   = time.Second // after a failure, doubled by each that follows
 	longestPause = time.Minute
 	spread       = time.Millisecond // between first questions, so that many files are not many exchanges at once
-	atOnce       = 8                // writers: each holds a thread while the disk works
 	removal      = 10 * time.Second // what all removals together may take
 )
 
@@ -44,10 +43,10 @@ type Kept struct {
 
 // Files keeps credentials in files fresh. Use [NewFiles].
 type Files struct {
-	opts    Options
-	kept    []*kept
-	writing chan struct{}
-	first   chan struct{} // closed when nothing is left to be written for the first time
+	opts  Options
+	kept  []*kept
+	disks *disks
+	first chan struct{} // closed when nothing is left to be written for the first time
 
 	mu      sync.Mutex // guards missing and every kept's status
 	missing int
@@ -112,7 +111,7 @@ type kept struct {
 
 	credential stile.Credential // as in the file; of kind 0 before the first
 	info       fs.FileInfo      // of the file, as it was written
-	news       change           // of the last attempt
+	working    <-chan outcome   // of what the disk has been asked and has not answered; nil: nothing
 
 	reported bool // by mu of the Files, as what follows
 	last     Status
@@ -128,7 +127,7 @@ func NewFiles(files []Kept, opts Options) (*Files, error) {
 	if opts.Patience <= 0 {
 		opts.Patience = DefaultPatience
 	}
-	f := &Files{opts: opts, writing: make(chan struct{}, atOnce), first: make(chan struct{}), missing: len(files)}
+	f := &Files{opts: opts, disks: newDisks(), first: make(chan struct{}), missing: len(files)}
 	var wrong []error
 	places := make(map[string]*kept)
 	for _, one := range files {
@@ -236,6 +235,9 @@ func (s Status) at(now time.Time) Status {
 // that someone changed, is written again. What fails is tried again after a pause of 1 second to 1 minute, and leaves
 // the file as it is; see [Options].Report and [Files.Status]. It returns when nothing runs any more, with what went
 // wrong in removing files. It may be called once.
+//
+// Files on a disk that does not answer, as one on a network may, fail like others, and hold up none elsewhere. Their calls
+// go on after the end.
 func (f *Files) Run(ctx context.Context) error {
 	f.mu.Lock()
 	again := f.ran
@@ -285,16 +287,17 @@ func (f *Files) Run(ctx context.Context) error {
 
 // refresh asks and writes once, and says when to do so again.
 func (f *Files) refresh(ctx context.Context, k *kept) {
-	k.news = change{}
-	disk, err := f.attempt(ctx, k)
-	if ctx.Err() != nil && !k.news.wrote {
+	got := f.attempt(ctx, k)
+	disk, err := got.disk, got.err
+	if ctx.Err() != nil && !got.news.wrote {
 		return
 	}
-	gone := err != nil && k.lost()
 	now := time.Now()
 	f.mu.Lock()
 	s := &k.status
-	s.gone = gone
+	if !errors.Is(err, errHangs) { // then nobody knows
+		s.gone = got.gone
+	}
 	pause := f.opts.Every
 	other := disk && s.Err != nil && err != nil && s.Err.Error() != err.Error()
 	if err != nil {
@@ -305,7 +308,7 @@ func (f *Files) refresh(ctx context.Context, k *kept) {
 		s.Failures, s.Err, s.Disk = 0, nil, false
 	}
 	told := s.at(now)
-	told.Wrote, told.Foreign = k.news.wrote, k.news.foreign
+	told.Wrote, told.Foreign = got.news.wrote, got.news.foreign
 	news := !k.reported || told.State != k.last.State || told.Disk != k.last.Disk || told.Wrote || other
 	k.reported, k.last = true, told
 	f.mu.Unlock()
@@ -318,36 +321,41 @@ func (f *Files) refresh(ctx context.Context, k *kept) {
 	}
 }
 
-// attempt tells also whether it was the disk that failed.
-func (f *Files) attempt(ctx context.Context, k *kept) (disk bool, err error) {
+// attempt asks the supplier, and has the file hold what it gave.
+func (f *Files) attempt(ctx context.Context, k *kept) outcome {
 	asked, cancel := context.WithTimeout(ctx, f.opts.Patience)
 	defer cancel()
 	c, err := k.Supplier.Credential(asked)
-	if err != nil {
-		return false, err
+	if err == nil && dead(c, time.Now()) {
+		err = k.fail("write the credential", fmt.Errorf("%w: the supplier gave one that has expired", stile.ErrTemporary))
 	}
-	if dead(c, time.Now()) {
-		return false, k.fail("write the credential", fmt.Errorf("%w: the supplier gave one that has expired", stile.ErrTemporary))
+	got := f.onDisk(ctx, k, func() outcome {
+		if err != nil {
+			return outcome{gone: k.lost(), err: err}
+		}
+		o := f.write(ctx, k, c)
+		o.gone = o.err != nil && k.lost()
+		return o
+	})
+	if err != nil && errors.Is(got.err, errHangs) {
+		got.disk, got.err = false, err
 	}
+	return got
+}
+
+func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome {
 	if k.credential == c && k.untouched() {
-		return false, nil
-	}
-	select {
-	case f.writing <- struct{}{}:
-		defer func() { <-f.writing }()
-	case <-ctx.Done():
-		return false, ctx.Err()
+		return outcome{}
 	}
 	if dead(c, time.Now()) { // the disk may have been slow
-		return true, k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))
+		return outcome{disk: true, err: k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
-	info, news, err := k.write(ctx, c, k.credential, k.info == nil)
+	info, news, err := k.File.write(ctx, c, k.credential, k.info == nil)
 	if err != nil {
-		return true, err
+		return outcome{disk: true, err: err}
 	}
-	k.news = news
-	f.wrote(k, c, info)
-	return false, nil
+	f.wrote(k, c, info, news)
+	return outcome{news: news}
 }
 
 // lost reports whether the file is not there any more, or holds something else. Where that cannot be seen, it is not
@@ -370,14 +378,14 @@ func (k *kept) lost() bool {
 	return !k.holds(old, k.credential)
 }
 
-func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo) {
+func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo, news change) {
 	first := k.info == nil
 	fresh := k.credential != c
 	k.credential, k.info = c, info
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k.status.Expires = c.Expires
-	if fresh || first || k.news.wrote {
+	if fresh || first || news.wrote {
 		k.status.Written = time.Now()
 	}
 	if first {
@@ -393,8 +401,26 @@ func (f *Files) end(ctx context.Context) error {
 	defer cancel()
 	var failed []error
 	for _, k := range f.kept {
-		if k.RemoveAtEnd && k.info != nil {
-			failed = append(failed, k.Remove(ctx, k.credential))
+		if !k.RemoveAtEnd {
+			continue
+		}
+		if k.working != nil { // and may write it yet
+			failed = append(failed, k.fail("remove the credential", errHangs))
+			continue
+		}
+		if k.info == nil {
+			continue
+		}
+		removed := make(chan error, 1)
+		go func() {
+			f.disks.at(k.Path)
+			removed <- k.Remove(ctx, k.credential)
+		}()
+		select {
+		case err := <-removed:
+			failed = append(failed, err)
+		case <-time.After(removal / 3): // the others are not to stay for that
+			failed = append(failed, k.fail("remove the credential", errHangs))
 		}
 	}
 	return errors.Join(failed...)
