@@ -26,10 +26,15 @@ func (e *entry) obtain(ctx context.Context, first, background bool) (got, error)
 		return e.alone(ctx, first, background)
 	}
 	key, err := e.storeKey(ctx, first)
-	if err != nil {
+	switch {
+	case unreachable(err): // the exchange would ask the same source, a third time
+		return got{}, err
+	case err != nil:
 		return e.alone(ctx, first, background)
 	}
+	began := e.memory.now().elapsed
 	for n := 0; ; n++ {
+		looked := e.memory.now().elapsed
 		if r, err := g.load(ctx, key); err == nil && e.better(r) {
 			return got{record: r, stored: true}, nil
 		}
@@ -40,7 +45,8 @@ func (e *entry) obtain(ctx context.Context, first, background bool) (got, error)
 		case lease != nil:
 			return e.leading(ctx, key, lease, first, background)
 		}
-		if err := wait(ctx, pollIn(n, e.memory.random())); err != nil {
+		now := e.memory.now().elapsed
+		if err := wait(ctx, pollIn(n, now-looked, now-began, e.memory.random())); err != nil {
 			return got{}, &stile.Error{Op: "wait for another process's exchange", Err: err}
 		}
 	}
@@ -73,10 +79,14 @@ func (e *entry) better(r Record) bool {
 	return stored.fresh(now)
 }
 
-// pollIn is how long to wait for another's exchange before looking again.
-func pollIn(n int, random float64) time.Duration {
-	const first, most = 10 * time.Millisecond, 250 * time.Millisecond
+// pollIn is how long to wait for another's exchange before looking again, after the nth look, from 0, which took so long,
+// and so long a wait in all. Many who wait on one machine keep the one they wait for from the processor, and one another
+// from the store: then looking takes long, and they look less often. That costs nobody more than a quarter of what they
+// have waited already.
+func pollIn(n int, looking, waited time.Duration, random float64) time.Duration {
+	const first, most, longest, times = 10 * time.Millisecond, 250 * time.Millisecond, 2 * time.Second, 16
 	d := min(first<<min(n/2, 5), most)
+	d = max(d, min(times*looking, waited/4, longest))
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
@@ -177,7 +187,8 @@ func deadOnArrival(c stile.Credential) error {
 const provingTimeout = 10 * time.Second
 
 // storeKey is made anew each time, for whom the source speaks for can change while the process lives. While it cannot
-// be told, the store is not used for this crossing.
+// be told, the store is not used for this crossing. Many who start at once ask one source, such as a machine's metadata
+// server, so one that is short of time is asked once more: else each of them would exchange alone.
 func (e *entry) storeKey(ctx context.Context, first bool) (stile.Key, error) {
 	e.mu.Lock()
 	unkept := e.unkept
@@ -189,16 +200,27 @@ func (e *entry) storeKey(ctx context.Context, first bool) (stile.Key, error) {
 	if !first {
 		crossing = crossing.Again()
 	}
-	ctx, cancel := context.WithTimeout(ctx, provingTimeout)
-	defer cancel()
-	key, err := e.memory.store.store.Key(ctx, crossing)
-	if err != nil {
+	key, err := e.prove(ctx, crossing)
+	if errors.Is(err, stile.ErrTemporary) && retryAfter(err) <= patience {
+		if !unreachable(err) && wait(ctx, max(backoff(firstRetry, 0, e.memory.random()), retryAfter(err))) != nil {
+			return stile.Key{}, err
+		}
+		key, err = e.prove(ctx, crossing)
+	}
+	if err != nil && !unreachable(err) {
 		e.mu.Lock()
 		e.unkept = errors.Is(err, stile.ErrMisuse)
 		e.mu.Unlock()
 		e.memory.log.WarnContext(ctx, "this credential is not shared", "crossing", e.name, "error", err.Error())
 	}
 	return key, err
+}
+
+// prove asks once.
+func (e *entry) prove(ctx context.Context, crossing stile.Crossing) (stile.Key, error) {
+	ctx, cancel := Patience(ctx, provingTimeout)
+	defer cancel()
+	return e.memory.store.store.Key(ctx, crossing)
 }
 
 // wait returns early, with the cause, when ctx ends.

@@ -30,6 +30,11 @@ func lasting(err error) bool {
 	return errors.As(err, &unverified) || errors.Is(err, stile.ErrRefused) || errors.Is(err, stile.ErrMisuse) || errors.Is(err, stile.ErrNoIdentity)
 }
 
+// unreachable reports whether a source did not answer: there may be none here.
+func unreachable(err error) bool {
+	return errors.Is(err, stile.ErrNoIdentity) && errors.Is(err, stile.ErrTemporary)
+}
+
 // propagating reports whether a refusal can come of an IAM change that has not arrived everywhere yet.
 func propagating(err error) bool {
 	var e *stile.Error
@@ -73,7 +78,7 @@ func (f failure) answers(now moment) bool { return f.err != nil && !f.until.pass
 // waits is kept waiting for that: it may be that there is none here.
 func (f failure) after(err error, now moment, left time.Duration, random float64) failure {
 	wait := refusalKept
-	if !lasting(err) || errors.Is(err, stile.ErrNoIdentity) && errors.Is(err, stile.ErrTemporary) {
+	if !lasting(err) || unreachable(err) {
 		most := max(left/4, firstBackoff)
 		if left <= 0 {
 			most = longestWithout

@@ -317,6 +317,117 @@ func TestStoreFollowersTakeOverFromALeaderThatFails(t *testing.T) {
 	})
 }
 
+// TestStoreLooksLessOftenWhereThatTakesLong: who waits does not keep the one who exchanges from the processor, and has
+// what comes within a quarter of the time that it took.
+func TestStoreLooksLessOftenWhereThatTakesLong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		looking, exchange time.Duration
+		most              int           // looks
+		late              time.Duration // at most
+	}{
+		{0, 20 * time.Second, 90, 250 * time.Millisecond},
+		{time.Millisecond, 20 * time.Second, 90, 250 * time.Millisecond},
+		{50 * time.Millisecond, 20 * time.Second, 40, 900 * time.Millisecond},
+		{500 * time.Millisecond, 20 * time.Second, 16, 2500 * time.Millisecond},
+		{500 * time.Millisecond, 60 * time.Second, 32, 2500 * time.Millisecond},
+		{500 * time.Millisecond, 3 * time.Second, 6, 1250 * time.Millisecond}, // a quarter, and a look
+	} {
+		in(t, func(t *testing.T) {
+			f := newFleet(t, 1, 0, keep.WithRandom(func() float64 { return 0.999 })) // waits are as long as they get
+			leader := keep.NewMemory(keep.WithStore(f.shelf, 0))
+			defer leader.Close()
+			leading := leader.Keep(f.crossing(c.exchange), keep.Terms{})
+			var led sync.WaitGroup
+			led.Go(func() { token(t, leading) })
+			synctest.Wait()
+			before := f.shelf.count("load")
+			f.shelf.meets(func(ctx context.Context, what string) error {
+				if what == "load" {
+					return sleep(ctx, c.looking)
+				}
+				return nil
+			})
+			took := f.all(t)
+			looks := f.shelf.count("load") - before
+			if late := took - c.exchange; looks > c.most || late > c.late || f.made.Load() != 1 {
+				t.Errorf("a look takes %s: %d looks and %s late for an exchange of %s, want at most %d and %s; %d exchanges",
+					c.looking, looks, late, c.exchange, c.most, c.late, f.made.Load())
+			}
+			led.Wait()
+		})
+	}
+}
+
+// TestStoreProofIsAskedForAgain: a source that is short of time is asked twice, so that a herd that overwhelms it does
+// not exchange alone; and nobody waits longer for one that never answers than for two answers.
+func TestStoreProofIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	silent := &stile.Error{Op: "ask", Err: fmt.Errorf("%w: %w", stile.ErrNoIdentity, stile.ErrTemporary)}
+	busy := &stile.Error{Op: "ask", Status: 429, Err: stile.ErrTemporary}
+	later := func(d time.Duration) error {
+		return &stile.Error{Op: "ask", Status: 429, Err: stile.ErrTemporary, RetryAfter: d}
+	}
+	for name, c := range map[string]struct {
+		fails  []error // of one proof after another
+		each   time.Duration
+		proofs int
+		takes  [2]time.Duration // at least, at most
+		shared bool
+		want   error
+	}{
+		"silent once":            {[]error{silent}, 5 * time.Second, 2, [2]time.Duration{10 * time.Second, 10 * time.Second}, true, nil},
+		"silent":                 {[]error{silent, silent, silent}, 5 * time.Second, 2, [2]time.Duration{10 * time.Second, 10 * time.Second}, false, stile.ErrNoIdentity},
+		"not there":              {[]error{silent, silent, silent}, 0, 2, [2]time.Duration{}, false, stile.ErrNoIdentity},
+		"busy once":              {[]error{busy}, 0, 2, [2]time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, true, nil},
+		"busy":                   {[]error{busy, busy, busy}, 0, 2, [2]time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, false, nil},
+		"busy for a second":      {[]error{later(time.Second)}, 0, 2, [2]time.Duration{time.Second, time.Second}, true, nil},
+		"busy for a minute":      {[]error{later(time.Minute), silent}, 0, 1, [2]time.Duration{}, false, nil},
+		"refused":                {[]error{refusal, refusal}, 0, 1, [2]time.Duration{}, false, nil},
+		"silent, and then busy":  {[]error{silent, busy, busy}, 0, 2, [2]time.Duration{}, false, nil},
+		"hanging, in all":        {nil, time.Hour, 1, [2]time.Duration{10 * time.Second, 10 * time.Second}, false, nil},
+		"well, with no hurry":    {nil, 9 * time.Second, 1, [2]time.Duration{9 * time.Second, 9 * time.Second}, true, nil},
+		"no identity that lasts": {[]error{stile.ErrNoIdentity, silent}, 0, 1, [2]time.Duration{}, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T) {
+				var log logbook
+				f := newFleet(t, 1, 0, keep.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				fails := c.fails
+				f.shelf.meets(func(ctx context.Context, what string) error {
+					if what != "key" {
+						return nil
+					}
+					if err := sleep(ctx, c.each); err != nil {
+						return err
+					}
+					if len(fails) == 0 {
+						return nil
+					}
+					err := fails[0]
+					fails = fails[1:]
+					return err
+				})
+				before := time.Now()
+				_, err := f.keepers[0].Credential(t.Context())
+				took := time.Since(before)
+				f.keepers[0].Close()
+				synctest.Wait()
+				if n := f.shelf.count("key"); n != c.proofs || took < c.takes[0] || took > c.takes[1] || !errors.Is(err, c.want) {
+					t.Errorf("%d proofs in %s, %v; want %d in %s, %v", n, took, err, c.proofs, c.takes, c.want)
+				}
+				if n, _ := f.shelf.holds(); n == 1 != c.shared || f.made.Load() == 1 != (c.want == nil) {
+					t.Errorf("%d records and %d exchanges", n, f.made.Load())
+				}
+				if told := strings.Contains(log.String(), "this credential is not shared"); told != (!c.shared && c.want == nil) {
+					t.Errorf("said:\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
 // TestStoreOutOfOrder: whatever the store does costs one deadline, is said once, and Memory works without it.
 func TestStoreOutOfOrder(t *testing.T) {
 	t.Parallel()
