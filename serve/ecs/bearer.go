@@ -27,11 +27,21 @@ const settled = 2 * time.Second
 // the rest of an answer. Another token has the file looked at right away.
 const trusted = 100 * time.Millisecond
 
+const (
+	// lookPatience is how long a request waits for the file: SDKs wait a second or two for an answer. A file system on a
+	// network may never answer, and nothing ends the call, which holds a thread.
+	lookPatience = time.Second
+	// looksAtOnce is how many calls may do so.
+	looksAtOnce = 4
+)
+
 // A bearer knows the token that callers present, given or in a file.
 type bearer struct {
 	value string
 	file  string
 	clock func() time.Time
+	stat  func(string) (os.FileInfo, error)
+	looks chan struct{} // those under way
 	last  atomic.Pointer[reading]
 	look  atomic.Int64 // when the file was last seen to hold what was read last, in nanoseconds since 1970
 }
@@ -44,7 +54,7 @@ type reading struct {
 }
 
 func newBearer(o Options) (*bearer, error) {
-	b := &bearer{value: o.Token.Reveal(), file: o.TokenFile, clock: o.Clock}
+	b := &bearer{value: o.Token.Reveal(), file: o.TokenFile, clock: o.Clock, stat: os.Stat, looks: make(chan struct{}, looksAtOnce)}
 	switch {
 	case b.value == "" && b.file == "":
 		return nil, misuse("give a token or a file that holds one", "the endpoint has no bearer token")
@@ -75,31 +85,59 @@ func same(got []string, want string) bool {
 	return len(got) == 1 && want != "" && subtle.ConstantTimeCompare([]byte(got[0]), []byte(want)) == 1
 }
 
+var errHangs = fmt.Errorf("the file system does not answer within %s", lookPatience)
+
 // current is the token as of now. The file is looked at, and read whenever it is not surely the one that was read last.
+// Where that takes too long, nobody is let in: the token may be another by now.
 func (b *bearer) current() (string, error) {
 	if b.file == "" {
 		return b.value, nil
 	}
-	at := b.clock()
-	info, err := os.Stat(b.file)
+	type answer struct {
+		reading *reading
+		err     error
+	}
+	timer := time.NewTimer(lookPatience)
+	defer timer.Stop()
+	select {
+	case b.looks <- struct{}{}:
+	case <-timer.C:
+		return "", b.unreadable(errHangs)
+	}
+	answered, at := make(chan answer, 1), b.clock()
+	go func() {
+		now, err := b.lookAt(at)
+		<-b.looks
+		answered <- answer{now, err}
+	}()
+	var got answer
+	select {
+	case got = <-answered:
+	case <-timer.C: // what comes yet is not taken: others may have looked since
+		got.err = errHangs
+	}
+	if got.err != nil {
+		return "", b.unreadable(got.err)
+	}
+	b.last.Store(got.reading)
+	b.look.Store(at.UnixNano())
+	return got.reading.value, nil
+}
+
+// lookAt gives what was read last if it is surely still so.
+func (b *bearer) lookAt(at time.Time) (*reading, error) {
+	info, err := b.stat(b.file)
 	if err != nil {
-		return "", b.unreadable(err)
+		return nil, err
 	}
 	if last := b.last.Load(); last != nil && last.stillIs(info) {
-		b.look.Store(at.UnixNano())
-		return last.value, nil
+		return last, nil
 	}
 	// Opening a pipe would wait for whoever writes it.
 	if !info.Mode().IsRegular() {
-		return "", b.unreadable(errors.New("it is not a regular file"))
+		return nil, errors.New("it is not a regular file")
 	}
-	now, err := b.read(at)
-	if err != nil {
-		return "", b.unreadable(err)
-	}
-	b.last.Store(now)
-	b.look.Store(at.UnixNano())
-	return now.value, nil
+	return b.read(at)
 }
 
 func (l *reading) stillIs(info os.FileInfo) bool {
