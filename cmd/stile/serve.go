@@ -3,8 +3,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,7 +40,7 @@ type serving struct {
 	users     []string
 
 	auditLog, logFormat string
-	exitWith            int
+	exitWith            []int
 	printEnv, format    string
 }
 
@@ -76,7 +76,7 @@ mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way;
 	f.StringVar(&o.admin, "admin", "", "answer /healthz, /readyz, /metrics and /status at this `ADDRESS`")
 	f.StringArrayVar(&o.users, "allow-user", nil, "let programs of this `USER` ask, a name or a number, and of no other that is not named so too (Linux)")
 	under(whatToServe, f, "ecs", "imds", "gce", "admin", "allow-user")
-	f.IntVar(&o.exitWith, "exit-with", 0, "end when the process with this `PID` ends")
+	f.IntSliceVar(&o.exitWith, "exit-with", nil, "end when the process with this `PID` ends; of several, with the first that does")
 	f.StringVar(&o.auditLog, "audit-log", "-", "write who got what to this `FILE`, as JSON; - is standard error, in its --log-format; none is nowhere")
 	f.StringVar(&o.logFormat, "log-format", "text", "the `FORMAT` of what goes to standard error: "+strings.Join(logFormats, " or "))
 	f.StringVar(&o.printEnv, "print-env", "", "print the variables by which programs find this `CROSSING`, and serve nothing")
@@ -97,7 +97,7 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	gone, err := o.companion(ctx)
+	companions, err := o.companions(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,20 +122,27 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
 	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
-	defer s.Close()
+	defer func() {
+		if !atOnce(err) {
+			s.Close()
+		}
+	}()
 	p.thrift(watched)
 	if err = s.Apply(ctx, watched.plan); err != nil {
 		return err
 	}
 	s.ConfigurationRead(nil)
 	debug.FreeOSMemory() // most of what reading took
-	defer context.AfterFunc(gone, func() {
-		if ctx.Err() == nil {
-			log.Info(fmt.Sprintf("process %d has ended", o.exitWith))
-			end()
-		}
-	})()
-	err = p.attend(ctx, end, o, s, watched, log, audit, notify)
+	for pid, gone := range companions {
+		defer context.AfterFunc(gone, func() {
+			if ctx.Err() == nil {
+				log.Info(fmt.Sprintf("process %d has ended", pid))
+				end()
+			}
+		})()
+	}
+	r := &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces}
+	err = p.attend(ctx, end, s, r)
 	return err
 }
 
@@ -150,16 +157,20 @@ func (o *serving) knowsFormats() error {
 	return nil
 }
 
-// companion gives a context that ends with the process of --exit-with, if there is one. It is looked for before anything is
+// companions gives a context for each process of --exit-with, which ends with it. They are looked for before anything is
 // opened, and before what takes long.
-func (o *serving) companion(ctx context.Context) (context.Context, error) {
-	switch {
-	case !o.given("exit-with"):
-		return context.Background(), nil
-	case o.exitWith <= 0:
-		return nil, misuse("watch the process", "--exit-with %d: want the number of a process", o.exitWith)
+func (o *serving) companions(ctx context.Context) (map[int]context.Context, error) {
+	gone := map[int]context.Context{}
+	for _, pid := range o.exitWith {
+		if pid <= 0 {
+			return nil, misuse("watch the process", "--exit-with %d: want the number of a process", pid)
+		}
+		var err error
+		if gone[pid], err = processEnd(ctx, pid); err != nil {
+			return nil, err
+		}
 	}
-	return processEnd(ctx, o.exitWith)
+	return gone, nil
 }
 
 // thrift says how much garbage may gather. With very many crossings it is a quarter of what they take themselves, and not as
@@ -228,148 +239,52 @@ func (p *program) standing(log *slog.Logger, notify *notification) func(unready,
 	}
 }
 
-// attend serves until it is told to end.
-func (p *program) attend(ctx context.Context, end func(), o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, audit *auditLog, notify *notification) error {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+// endPatience is how long the end may take: more than requests under way have, and what is written into files.
+const endPatience = 20 * time.Second
+
+// attend serves until it is told to end. It waits for nothing but that: what may take long is the reloader's.
+func (p *program) attend(ctx context.Context, end func(), s *sidecar.Sidecar, r *reloader) error {
+	// Of their own, so that no storm of SIGHUPs takes their room.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	defer r.run(ctx)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	defer notify.watch()()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
-	stopping, told := false, false
+	defer r.notify.watch()()
+	told := false
+	select {
+	case err := <-ended:
+		return err
+	case <-signals:
+		told = true
+		end()
+	case <-ctx.Done():
+	}
+	r.notify.send("STOPPING=1")
+	late := time.NewTimer(endPatience)
+	defer late.Stop()
 	for {
-		var reload bool
-		select {
+		select { // requests under way are finished, unless there is a second signal
 		case err := <-ended:
 			return err
-		case <-ctx.Done():
-			if !stopping {
-				stopping = true
-				notify.send("STOPPING=1")
-			}
-			select { // requests under way are finished, unless there is a second signal
-			case err := <-ended:
-				return err
-			case sig := <-signals:
-				if sig == syscall.SIGHUP {
-					continue
-				}
-				if sig == os.Interrupt && !told {
-					told = true // the one that ended ctx
-					continue
-				}
-				return exit(signalCode(sig))
-			}
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				told = true
-				end()
+			if sig == os.Interrupt && !told {
+				told = true // the one that ended ctx
 				continue
 			}
-			audit.reopen(log)
-			reload = true
-		case <-poll.C:
-			reload = w.changed()
-		}
-		if reload && !stopping {
-			p.reload(ctx, o, s, w, log, notify)
+			return exit(signalCode(sig))
+		case <-late.C:
+			r.log.Error("not everything ends, and stile does all the same", slog.String("hint", "see whether a disk does not answer, such as one on a network"))
+			return exit(failed)
 		}
 	}
 }
 
-// reload goes over to the file as it is now. A file with a mistake in it is told of, and changes nothing.
-func (p *program) reload(ctx context.Context, o *serving, s *sidecar.Sidecar, w *watched, log *slog.Logger, notify *notification) {
-	notify.reloading()
-	defer notify.send("READY=1")
-	before, sentBefore := p.store, w.plan.Serve.Traces
-	next, err := p.watch(ctx, o)
-	if err == nil {
-		err = s.Apply(ctx, next.plan)
-	}
-	s.ConfigurationRead(err)
-	if err != nil {
-		w.at = fileStamp(w.where)
-		log.Error("the configuration is not taken over, what was served before goes on", slog.String("error", err.Error()), slog.String("hint", hint(err)))
-		return
-	}
-	if !sameStore(before, p.store) {
-		p.store = before
-		log.Warn("the store changes when stile serve is started anew")
-	}
-	if !sameTraces(sentBefore, next.plan.Serve.Traces) {
-		log.Warn("where traces go changes when stile serve is started anew")
-	}
-	*w = *next
-	p.thrift(w)
-	shed()
-	log.Info("configuration taken over")
-}
-
-func sameStore(a, b config.Store) bool {
-	a.Place, b.Place = "", ""
-	return fmt.Sprint(a) == fmt.Sprint(b)
-}
-
-// pollEvery is how often the file is looked at. A change counts once the file has stayed so for as long again.
-var pollEvery = time.Second
-
-// watched is a configuration, and how its file looked when it was read.
-type watched struct {
-	plan     sidecar.Plan
-	where    string
-	at, seen stamp
-}
-
-type stamp struct {
-	size int64
-	time time.Time
-}
-
-func fileStamp(where string) stamp {
-	if where == "" || strings.Contains(where, "://") {
-		return stamp{}
-	}
-	info, err := os.Stat(where)
-	if err != nil {
-		return stamp{size: -1}
-	}
-	return stamp{info.Size(), info.ModTime()}
-}
-
-// changed reports whether the file has changed and come to rest.
-func (w *watched) changed() bool {
-	now := fileStamp(w.where)
-	settled := now == w.seen
-	w.seen = now
-	return settled && now != w.at && now.size >= 0
-}
-
-// watch reads the plan that the flags and the file make.
-func (p *program) watch(ctx context.Context, o *serving) (*watched, error) {
-	ctx, cancel := p.within(ctx)
-	defer cancel()
-	where := cmp.Or(o.configFile, p.defaultConfig())
-	if where == "" {
-		return nil, &stile.Error{Op: "choose what to serve", Err: fmt.Errorf("%w: there is no stile.yaml here", stile.ErrMisuse), Hint: "name one: --config stile.yaml"}
-	}
-	w := &watched{where: where, at: fileStamp(where)}
-	w.seen = w.at
-	data, err := p.read(ctx, where)
-	if err != nil {
-		return nil, err
-	}
-	file, err := config.ParseAllowing(where, data, p.foreignStore(o.allowHosts, where, o.configFile != ""))
-	if err != nil {
-		return nil, err
-	}
-	p.store = config.Store{}
-	if file.Store != nil {
-		p.store = *file.Store
-	}
-	w.plan, err = o.planOf(file, where)
-	return w, err
+// atOnce reports whether nothing is to be waited for any more.
+func atOnce(err error) bool {
+	var code exit
+	return errors.As(err, &code)
 }
 
 // planOf is what the file says, with that in its place which the flags say.

@@ -189,7 +189,9 @@ func (a *auditLog) Write(line []byte) (int, error) {
 }
 
 func (a *auditLog) close() {
-	a.mu.Lock()
+	if !a.mu.TryLock() { // the disk does not answer
+		return
+	}
 	defer a.mu.Unlock()
 	if a.file != nil {
 		_ = a.file.Close()
