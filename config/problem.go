@@ -3,10 +3,9 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/stile-project/stile"
@@ -57,8 +56,8 @@ func (ps Problems) Unwrap() []error {
 }
 
 func (ps Problems) sorted() Problems {
-	slices.SortStableFunc(ps, func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(ps, func(i, j int) bool {
+		return ps[i].Line < ps[j].Line || ps[i].Line == ps[j].Line && ps[i].Column < ps[j].Column
 	})
 	return ps
 }

@@ -14,8 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -187,7 +186,7 @@ func sign(ctx context.Context, creds aws.Credentials, endpoint *url.URL, region,
 	for key := range req.Header {
 		token.Headers = append(token.Headers, signedHeader{key, req.Header.Get(key)})
 	}
-	slices.SortFunc(token.Headers, func(a, b signedHeader) int { return strings.Compare(a.Key, b.Key) })
+	sort.Slice(token.Headers, func(i, j int) bool { return token.Headers[i].Key < token.Headers[j].Key })
 	encoded, err := json.Marshal(token)
 	if err != nil {
 		return "", err

@@ -3,11 +3,11 @@
 package fromoidc
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -40,7 +40,7 @@ func lasting(environ []string) []string {
 		}
 	}
 	// Where a name comes twice the later one counts, so those keep their order.
-	slices.SortStableFunc(env, func(a, b string) int { return cmp.Compare(name(a), name(b)) })
+	sort.SliceStable(env, func(i, j int) bool { return name(env[i]) < name(env[j]) })
 	return env
 }
 
