@@ -25,7 +25,11 @@ type conn struct {
 	spoke atomic.Bool
 	place *list.Element // among the silent; guarded by l.conns
 	done  sync.Once
-	write atomic.Int64 // the deadline for writing, in nanoseconds since 1970; 0: none
+
+	reading, writing deadline
+
+	host string // the last that by was right to be asked under; for the guard, which sees one request at a time
+	by   *site
 
 	asked sync.Once
 	who   peer
@@ -36,7 +40,11 @@ type conn struct {
 
 // Read notes that the other end has something to say.
 func (c *conn) Read(b []byte) (int, error) {
+	if err := c.reading.begin(); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(b)
+	c.reading.end()
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
 		c.l.conns.Lock()
@@ -46,19 +54,23 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// SetWriteDeadline leaves a deadline be that is nearly the same: net/http sets a new one for each request, and setting one
-// takes a timer's change.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.write.Store(0)
-		return c.Conn.SetWriteDeadline(t)
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.writing.begin(); err != nil {
+		return 0, err
 	}
-	next := t.UnixNano()
-	if later := next - c.write.Load(); later >= 0 && later < int64(c.l.http.WriteTimeout/64) {
-		return nil
-	}
-	c.write.Store(next)
-	return c.Conn.SetWriteDeadline(t)
+	defer c.writing.end()
+	return c.Conn.Write(b)
+}
+
+// SetReadDeadline has reading fail after t.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.reading.want(t) }
+
+// SetWriteDeadline has writing fail after t.
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.writing.want(t) }
+
+// SetDeadline does both.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.reading.want(t), c.writing.want(t))
 }
 
 // Close gives the place up.
@@ -127,6 +139,8 @@ const kept = 1024
 // admit takes a connection in. It returns the one to close instead, if any, which may be this one.
 func (l *listener) admit(raw net.Conn) (admitted, dropped net.Conn) {
 	c := &conn{Conn: raw, l: l}
+	c.reading.set, c.reading.slack, c.reading.since = raw.SetReadDeadline, min(l.http.ReadHeaderTimeout, l.http.IdleTimeout)/64, time.Now()
+	c.writing.set, c.writing.slack, c.writing.since = raw.SetWriteDeadline, l.http.WriteTimeout/64, c.reading.since
 	if tcp, ok := raw.LocalAddr().(*net.TCPAddr); ok {
 		c.local = tcp.AddrPort().Addr().Unmap().WithZone("")
 	}

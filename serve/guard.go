@@ -48,8 +48,11 @@ func (s *site) refuse(r *http.Request, c *conn) *refusal {
 	if !strings.HasPrefix(r.RequestURI, "/") || r.Method == http.MethodConnect {
 		return badForm
 	}
-	if !s.answersTo(r.Host, c.local) {
-		return badHost
+	if c.by != s || c.host != r.Host { // mostly a connection's requests are all under one
+		if !s.answersTo(r.Host, c.local) {
+			return badHost
+		}
+		c.by, c.host = s, r.Host
 	}
 	for name := range r.Header {
 		if len(name) >= len(forwarded) && strings.EqualFold(name[:len(forwarded)], forwarded) { // in any spelling: net/http leaves odd names as they are

@@ -48,7 +48,7 @@ type Handler struct {
 	name   string
 	google offer.Google
 	clock  func() time.Time
-	tree   func() folder
+	tree   func() any // the folder of all, made once
 
 	ownScopes []string // in order
 	asking    sync.Mutex
@@ -76,7 +76,7 @@ func New(c offer.Crossing, o Options) (*Handler, error) {
 		h.google.Scopes = []string{cloudPlatform}
 	}
 	h.ownScopes = inOrder(slices.Clone(h.google.Scopes))
-	h.tree = sync.OnceValue(h.plant)
+	h.tree = sync.OnceValue(func() any { return h.plant() })
 	return h, nil
 }
 

@@ -110,7 +110,7 @@ func (f folder) entry(name string) (any, bool) {
 // find walks to the entry that an escaped path below root names, and answers with it. Each name is unescaped by itself, so
 // that an escaped slash parts nothing; an empty name or a dot is no entry's name.
 func (h *Handler) find(w http.ResponseWriter, r *http.Request, path string) {
-	var at any = h.tree()
+	at := h.tree()
 	name, rest := "", path
 	for rest != "" && rest != "/" {
 		f, _ := at.(folder)
