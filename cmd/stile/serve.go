@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"syscall"
@@ -373,7 +374,7 @@ func (o *serving) endpoints(file *config.File) ([]config.Endpoint, error) {
 			all = append(all, e)
 		}
 	}
-	slices.SortFunc(all, func(a, b config.Endpoint) int { return strings.Compare(a.Kind()+a.Listen, b.Kind()+b.Listen) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Kind()+all[i].Listen < all[j].Kind()+all[j].Listen })
 	return all, nil
 }
 
