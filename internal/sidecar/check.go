@@ -28,11 +28,16 @@ func (o Options) Check(p Plan) error {
 	for _, e := range p.Serve.Endpoints {
 		note(e.Place, o.checkCertificate(e.TLS))
 		note(e.Place, checkGroup(e.TokenGroup, "token_group"))
+		note(e.Place, o.checkTokenFile(e))
 	}
 	var kept []outlet.Kept
 	for _, k := range p.Serve.Files {
-		file := (&Sidecar{o: o}).fileOf(k)
+		file, err := o.fileOf(k)
 		note(k.Place, checkGroup(file.Group, "group"))
+		if err != nil {
+			note(k.Place, err)
+			continue
+		}
 		kept = append(kept, outlet.Kept{File: file, Supplier: unasked{}, Place: k.Place})
 	}
 	_, err = outlet.NewFiles(kept, outlet.Options{})
@@ -55,6 +60,14 @@ func checkGroup(name, key string) error {
 		return misuse("find the group that may read the file", "name a group of this machine, or its number: "+key, "%v", err)
 	}
 	return nil
+}
+
+func (o Options) checkTokenFile(e config.Endpoint) error {
+	if e.TokenFile == "" {
+		return nil
+	}
+	_, err := o.TokenFile(e)
+	return err
 }
 
 // checkCertificate never quotes what the files hold.

@@ -37,7 +37,11 @@ func (s *Sidecar) filesOf(p config.Serve, next map[string]*held) (*files, error)
 	var kept []outlet.Kept
 	news := map[string]*telling{}
 	for i, one := range p.Files {
-		keeper, file := next[one.Crossing].keeper, s.fileOf(one)
+		keeper := next[one.Crossing].keeper
+		file, err := s.o.fileOf(one)
+		if err != nil {
+			return nil, placed(one.Place, err)
+		}
 		kept = append(kept, outlet.Kept{File: file, Supplier: keeper, Place: one.Place})
 		profile := file.Profile
 		if file.Form == outlet.FormProfile && profile == "" {
@@ -70,11 +74,11 @@ func (s *Sidecar) filesOf(p config.Serve, next map[string]*held) (*files, error)
 		return nil, err
 	}
 	f.goOn(old)
-	_, err = ask(&s.disk, "the folders of files:", diskPatience+time.Duration(len(kept))*eachFile, func() (struct{}, error) {
+	_, err = s.disk.ask("the folders of files:", diskPatience+time.Duration(len(kept))*eachFile, func() (found, error) {
 		for _, k := range kept {
 			s.disk.at(k.Path)
 		}
-		return struct{}{}, f.outlet.Check()
+		return found{}, f.outlet.Check()
 	})
 	return f, err
 }
@@ -121,13 +125,21 @@ func whatOf(c config.Crossing) string {
 	return ""
 }
 
-func (s *Sidecar) fileOf(k config.KeptFile) outlet.File {
+func (o Options) fileOf(k config.KeptFile) (outlet.File, error) {
+	var f outlet.File
+	path := ""
 	if p := k.AWSProfile; p != nil {
-		return outlet.File{Path: s.o.underHome(p.Path), Form: outlet.FormProfile, Profile: p.Profile, Mode: config.ParseMode(p.Mode), Group: p.Group, InsecureFolder: p.InsecureFolder}
+		path = p.Path
+		f = outlet.File{Form: outlet.FormProfile, Profile: p.Profile, Mode: config.ParseMode(p.Mode), Group: p.Group, InsecureFolder: p.InsecureFolder}
+	} else {
+		t := k.Token
+		path = t.Path
+		form, _ := outlet.ParseForm(t.Form) // package config takes no others
+		f = outlet.File{Form: form, Mode: config.ParseMode(t.Mode), Group: t.Group, InsecureFolder: t.InsecureFolder}
 	}
-	t := k.Token
-	form, _ := outlet.ParseForm(t.Form) // package config takes no others
-	return outlet.File{Path: s.o.underHome(t.Path), Form: form, Mode: config.ParseMode(t.Mode), Group: t.Group, InsecureFolder: t.InsecureFolder}
+	var err error
+	f.Path, err = o.underHome(path)
+	return f, err
 }
 
 func (s *Sidecar) tellFile(about *telling, status outlet.Status) {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"os/user"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -283,11 +282,11 @@ func (o Options) certificate(t *config.TLS) (*serve.TLS, error) {
 	if t == nil {
 		return nil, nil
 	}
-	cert, err := filepath.Abs(o.underHome(t.Cert))
+	cert, err := o.absolute(t.Cert)
 	if err != nil {
 		return nil, err
 	}
-	key, err := filepath.Abs(o.underHome(t.Key))
+	key, err := o.absolute(t.Key)
 	return &serve.TLS{CertFile: cert, KeyFile: key}, err
 }
 

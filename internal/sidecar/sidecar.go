@@ -55,7 +55,7 @@ type Options struct {
 	Folder string
 	// Token is the bearer token of ECS endpoints, in place of those in files.
 	Token stile.Secret
-	// Home is what a path that begins with ~/ lies under.
+	// Home is what a path that begins with ~/ lies under, a whole path. Empty: no path may begin so.
 	Home string
 }
 

@@ -3,6 +3,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,13 +18,14 @@ import (
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/serve/ecs"
 )
 
 // TokenFile is where the bearer token of an ECS endpoint lies: where the endpoint says, or else in the folder, under a
 // name that is the same for the same address and crossings.
 func (o Options) TokenFile(e config.Endpoint) (string, error) {
 	if e.TokenFile != "" {
-		return filepath.Abs(o.underHome(e.TokenFile))
+		return o.absolute(e.TokenFile)
 	}
 	if o.Folder == "" {
 		return "", misuse("find a place for the bearer token", "name one: token_file", "there is no folder for files of running programs")
@@ -34,14 +36,6 @@ func (o Options) TokenFile(e config.Endpoint) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(about))
 	return filepath.Join(o.Folder, "ecs-"+hex.EncodeToString(sum[:6])+".token"), nil
-}
-
-// underHome resolves ~/ in a path of the configuration.
-func (o Options) underHome(path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok && o.Home != "" {
-		return filepath.Join(o.Home, rest)
-	}
-	return path
 }
 
 // A found token is what an endpoint's file holds as a plan is gone over to.
@@ -59,7 +53,7 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 		return "", err
 	}
 	before, watched := s.tokens.of(path)
-	got, err := ask(&s.disk, path, diskPatience, func() (found, error) { return provide(path, before, e) })
+	got, err := s.disk.ask(path, diskPatience, func() (found, error) { return provide(path, before, e) })
 	switch {
 	case err == nil:
 		got.made = got.made || s.found[path].made // two endpoints may share it
@@ -70,14 +64,20 @@ func (s *Sidecar) tokenFile(e config.Endpoint) (string, error) {
 	return path, err
 }
 
-// provide sees to it that there is a file. before is what it held last; zero: that is not known.
+// provide sees to it that there is a file, and that no other user has put it there. before is what it held last; zero:
+// that is not known.
 func provide(path string, before stile.Secret, e config.Endpoint) (found, error) {
+	if e.TokenFile == "" {
+		if err := ownFolder(filepath.Dir(path)); err != nil {
+			return found{}, misuse("find a place for the bearer token", "name a file of your own: token_file; or set XDG_RUNTIME_DIR to a folder of this user, as a login does and su does not", "%v", err)
+		}
+	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
+		token, foreign := settled(path)
+		if err == nil && foreign == nil {
 			err = permit(path, e)
 		}
-		token, _ := readToken(path) // it is looked at again, and then told
-		return found{token: token}, err
+		return found{token: token}, cmp.Or(foreign, err)
 	}
 	token, made := before, false // programs have it, whatever becomes of this plan
 	if token.IsZero() {
@@ -85,10 +85,22 @@ func provide(path string, before stile.Secret, e config.Endpoint) (found, error)
 	}
 	wrote, err := writeToken(path, token, e, false)
 	if err == nil && !wrote {
-		token, _ = readToken(path)
+		token, err = settled(path)
 	}
 	return found{token, made && wrote}, err
 }
+
+// settled is the token in a file that is there. It fails where another user may have put the file there, and only then: it
+// is looked at again, and what else is wrong told then.
+func settled(path string) (stile.Secret, error) {
+	token, err := readToken(path)
+	if errors.Is(err, ecs.ErrForeign) {
+		return token, misuse("read the bearer token from "+path, mendForeign, "%v", err)
+	}
+	return token, nil
+}
+
+const mendForeign = "have the file and each link to it belong to the user that runs this, or to root (chown), and closed to others (chmod o-w); or remove it, and name one in a folder of your own: token_file"
 
 // writeToken makes a token's file, or puts it in the place of one that is there if over is set. It reports whether it did:
 // another process may have been quicker.
@@ -122,7 +134,7 @@ func writeToken(path string, token stile.Secret, e config.Endpoint, over bool) (
 func (s *Sidecar) unmake() {
 	for path, f := range s.found {
 		if f.made {
-			_, _ = ask(&s.disk, path, diskPatience, func() (struct{}, error) { return struct{}{}, os.Remove(path) })
+			_, _ = s.disk.ask(path, diskPatience, func() (found, error) { return found{}, os.Remove(path) })
 		}
 	}
 	s.found = nil
