@@ -22,8 +22,8 @@ func TestPatience(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ d, absent, want time.Duration }{
 		{time.Second, 0, time.Second},
-		{time.Second, 1500 * time.Millisecond, 16 * time.Second},
-		{time.Second, time.Hour, 10*time.Hour + time.Second},
+		{time.Second, 1500 * time.Millisecond, 61 * time.Second},
+		{time.Second, time.Hour, 40*time.Hour + time.Second},
 		{19, 0, 19},
 		{15, time.Second, 15*time.Second + 15},
 		{1, 0, 1},
@@ -97,8 +97,8 @@ func TestGuardMindsItsOwnAbsence(t *testing.T) {
 	}{
 		{absent: 0, answers: time.Second - 1, costs: time.Second - 1},
 		{absent: 0, answers: time.Second + 1, costs: time.Second, fails: true},
-		{absent: late, answers: 15 * time.Second, costs: 15 * time.Second},
-		{absent: late, answers: 17 * time.Second, costs: time.Second + 10*late, fails: true},
+		{absent: late, answers: time.Minute, costs: time.Minute},
+		{absent: late, answers: 62 * time.Second, costs: time.Second + 40*late, fails: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			memory := NewMemory()
