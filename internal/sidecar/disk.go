@@ -29,17 +29,17 @@ type disk struct {
 
 // ask has work done on what is at path, and fails with errHangs where that takes longer than patience, and at once for as
 // long as it still does: asking again and again must not pile up threads that hang.
-func ask[T any](d *disk, path string, patience time.Duration, work func() (T, error)) (T, error) {
+func (d *disk) ask(path string, patience time.Duration, work func() (found, error)) (found, error) {
 	type answer struct {
-		value T
-		err   error
+		found
+		error
 	}
 	var a answer
 	d.mu.Lock()
 	stuck := d.stuck[path]
 	d.mu.Unlock()
 	if stuck {
-		return a.value, hangs(path, patience)
+		return found{}, hangs(path, patience)
 	}
 	answered := make(chan answer, 1)
 	go func() {
@@ -54,21 +54,21 @@ func ask[T any](d *disk, path string, patience time.Duration, work func() (T, er
 	defer timer.Stop()
 	select {
 	case a = <-answered:
-		return a.value, a.err
+		return a.found, a.error
 	case <-timer.C:
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	select {
 	case a = <-answered: // just in time
-		return a.value, a.err
+		return a.found, a.error
 	default:
 	}
 	if d.stuck == nil {
 		d.stuck = map[string]bool{}
 	}
 	d.stuck[path] = true
-	return a.value, hangs(path, patience)
+	return found{}, hangs(path, patience)
 }
 
 func (d *disk) at(path string) {
@@ -92,7 +92,7 @@ func (s *Sidecar) readable(all map[string]*listener) error {
 		if was := before[name]; l.TLS == nil || was != nil && was.TLS != nil && was.Address == l.Address {
 			continue
 		}
-		_, err := ask(&s.disk, l.TLS.CertFile, diskPatience, func() (struct{}, error) { return struct{}{}, tryPair(*l.TLS) })
+		_, err := s.disk.ask(l.TLS.CertFile, diskPatience, func() (found, error) { return found{}, tryPair(*l.TLS) })
 		if errors.Is(err, errHangs) {
 			return err
 		}

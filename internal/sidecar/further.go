@@ -54,7 +54,7 @@ type further struct {
 }
 
 // Exchange takes no notice of the token, which is that of [later].
-func (f further) Exchange(ctx context.Context, _ stile.SubjectToken) (stile.Credential, error) {
+func (f *further) Exchange(ctx context.Context, _ stile.SubjectToken) (stile.Credential, error) {
 	back, err := f.turns.take(ctx)
 	if err != nil {
 		return stile.Credential{}, err
@@ -68,18 +68,18 @@ func (f further) Exchange(ctx context.Context, _ stile.SubjectToken) (stile.Cred
 }
 
 // CacheKey is the target's.
-func (f further) CacheKey() stile.Key { return keyOf(f.Target) }
+func (f *further) CacheKey() stile.Key { return keyOf(f.Target) }
 
 // A later source is one that its target asks.
 type later struct{ stile.Source }
 
 // SubjectToken gives nothing yet.
-func (later) SubjectToken(context.Context, string) (stile.SubjectToken, error) {
+func (*later) SubjectToken(context.Context, string) (stile.SubjectToken, error) {
 	return stile.SubjectToken{}, nil
 }
 
 // CacheKey is the source's.
-func (l later) CacheKey() stile.Key { return keyOf(l.Source) }
+func (l *later) CacheKey() stile.Key { return keyOf(l.Source) }
 
 // keyOf is the zero key for what does not tell its own.
 func keyOf(v any) stile.Key {
@@ -91,5 +91,5 @@ func keyOf(v any) stile.Key {
 
 // inTurn is the crossing whose exchanges wait for their turn.
 func (t turns) inTurn(source stile.Source, target stile.Target) stile.Crossing {
-	return stile.Cross(later{source}, further{target, source, t})
+	return stile.Cross(&later{source}, &further{target, source, t})
 }
