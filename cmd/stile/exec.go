@@ -135,7 +135,7 @@ func (p *program) giveServed(ctx context.Context, c config.Crossing) (given, err
 		g.end = func() { end(); before() }
 	}
 	c.Name = cmp.Or(c.Name, "crossing")
-	plan, folder, err := p.planFor(c)
+	plan, folder, err := p.planFor(ctx, c)
 	if err != nil {
 		return g, err
 	}
@@ -228,10 +228,15 @@ func (p *program) tellToken(g *given, c config.Crossing, token stile.Credential,
 	}
 }
 
+// anyPort is one that is free.
+const anyPort = "127.0.0.1:0"
+
 // planFor serves one crossing on a free port, and for gcloud in a file, or a token in a file alone.
-func (p *program) planFor(c config.Crossing) (plan sidecar.Plan, folder *process.Folder, err error) {
-	const anyPort = "127.0.0.1:0"
+func (p *program) planFor(ctx context.Context, c config.Crossing) (plan sidecar.Plan, folder *process.Folder, err error) {
 	plan.Crossings = map[string]config.Crossing{c.Name: c}
+	if !isToken(c) {
+		plan.Serve.AllowUsers = p.onlyThisUser(ctx, c)
+	}
 	if c.To.AWS != nil {
 		plan.Serve.Endpoints = []config.Endpoint{{ECS: []string{c.Name}, Listen: anyPort}}
 		return plan, nil, nil
