@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/serve/ecs"
 )
 
 // tokens are the files with bearer tokens of the endpoints that are served. Endpoints read them at every request; here
@@ -207,6 +207,9 @@ func (f *bearerFile) look() (mended bool) {
 	case err == nil:
 		f.token, f.err = token, nil
 		return false
+	case errors.Is(err, ecs.ErrForeign):
+		f.err = f.fail(err, mendForeign)
+		return false
 	case !f.ours:
 		f.err = f.fail(err, "put a token into the file: one line of printable ASCII; programs that run must know it")
 		return false
@@ -240,14 +243,7 @@ var (
 // readToken reads a token as package ecs does, and by the same rules.
 func readToken(path string) (token stile.Secret, err error) {
 	const most = 8 << 10
-	info, err := os.Stat(path)
-	if err != nil {
-		return token, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for whoever writes it
-		return token, errors.New("it is not a regular file")
-	}
-	file, err := os.Open(path)
+	file, err := ecs.OpenTokenFile(path)
 	if err != nil {
 		return token, err
 	}

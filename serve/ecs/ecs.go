@@ -52,7 +52,8 @@ type Options struct {
 	// Either this or TokenFile is required.
 	Token stile.Secret
 	// TokenFile holds that token, with or without a line break at its end. It may be replaced at any time: the new token
-	// counts from then on, and the old one for at most 100 ms. Nobody else is let in while it is missing, empty or malformed.
+	// counts from then on, and the old one for at most 100 ms. Nobody else is let in while it is missing, empty or malformed,
+	// or may be another user's: see [OpenTokenFile].
 	TokenFile string
 
 	// Root names the crossing that is answered at /v1/credentials itself, the one path of the EKS Pod Identity agent.
