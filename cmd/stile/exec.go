@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -285,24 +284,38 @@ func (p *program) hideDefaultProfile() []outlet.Variable {
 	return hidden
 }
 
-// hasDefaultIdentity reports whether the default profile says whom to be.
+// hasDefaultIdentity reports whether the default profile says whom to be. It finds what any SDK may: botocore takes a colon
+// for an equals sign, a quoted name of a profile, and a line of any length or with an end of any system.
 func hasDefaultIdentity(file []byte) bool {
 	inside := false
-	for lines := bufio.NewScanner(bytes.NewReader(file)); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
-		if strings.HasPrefix(line, "[") {
-			name, _, _ := strings.Cut(strings.TrimPrefix(line, "["), "]")
-			inside = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "profile ")) == "default"
+	for line := range bytes.FieldsFuncSeq(file, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = bytes.TrimSpace(line)
+		if header, ok := bytes.CutPrefix(line, []byte("[")); ok {
+			name, _, _ := bytes.Cut(header, []byte("]"))
+			inside = isDefault(string(name))
 			continue
 		}
-		key, _, _ := strings.Cut(line, "=")
-		key = strings.ToLower(strings.TrimSpace(key))
-		if inside && (slices.Contains([]string{"aws_access_key_id", "credential_process", "role_arn", "web_identity_token_file", "credential_source"}, key) ||
-			strings.HasPrefix(key, "sso_") || strings.HasPrefix(key, "login_")) {
+		end := bytes.IndexAny(line, "=:")
+		if inside && end >= 0 && isIdentity(strings.ToLower(string(bytes.TrimSpace(line[:end])))) {
 			return true
 		}
 	}
 	return false
+}
+
+// isDefault reports whether a section is the default profile's: default, or profile default.
+func isDefault(section string) bool {
+	words := strings.Fields(section)
+	if len(words) == 2 && words[0] == "profile" {
+		words = words[1:]
+	}
+	return len(words) == 1 && strings.Trim(words[0], `"'`) == defaultProfile
+}
+
+// isIdentity reports whether a profile that has a key says whom to be.
+func isIdentity(key string) bool {
+	return slices.Contains([]string{"aws_access_key_id", "credential_process", "role_arn", "web_identity_token_file", "credential_source"}, key) ||
+		strings.HasPrefix(key, "sso_") || strings.HasPrefix(key, "login_")
 }
 
 // warnOfDefaultCredentials tells of the one thing that wins over a metadata server and cannot be hidden: Google's
