@@ -85,9 +85,10 @@ func NoProxy(env func(string) string, addresses ...string) []outlet.Variable {
 	return vars
 }
 
-// spellings are how programs want an address's host in NO_PROXY: an IPv6 address with brackets, or without.
+// spellings are how programs want an address's host in NO_PROXY: an IPv6 address with brackets, or without. The address is
+// one as [Variables] takes it.
 func spellings(address string) []string {
-	host, _, err := net.SplitHostPort(address)
+	host, _, err := net.SplitHostPort(strings.TrimPrefix(address, "https://"))
 	switch {
 	case err != nil:
 		return nil

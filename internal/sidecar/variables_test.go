@@ -35,6 +35,7 @@ func TestNoProxy(t *testing.T) {
 		"ranges are not for botocore": {names{"HTTP_PROXY": "p", "NO_PROXY": "127.0.0.0/8"}, []string{v4}, both("127.0.0.0/8,127.0.0.1")},
 		"another name of the machine": {names{"HTTP_PROXY": "p", "NO_PROXY": "localhost"}, []string{v4}, both("localhost,127.0.0.1")},
 		"IPv6":                        {names{"HTTP_PROXY": "p", "NO_PROXY": "::1"}, []string{v6}, both("::1,[::1]")},
+		"TLS":                         {names{"HTTP_PROXY": "p"}, []string{"https://" + v4, "https://" + v6}, both("127.0.0.1,::1,[::1]")},
 		"several":                     {names{"HTTP_PROXY": "p"}, []string{v4, v6, v4}, both("127.0.0.1,::1,[::1]")},
 	} {
 		t.Run(name, func(t *testing.T) {
