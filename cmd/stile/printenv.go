@@ -70,12 +70,16 @@ func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) e
 func (f *finding) variables() (vars []outlet.Variable, shadows []string, err error) {
 	unix := ""
 	var proxied []string // addresses where SDKs ask by a proxy
+	var kinds []string   // of what is told already: variables of two endpoints of one kind would mix
 	for _, e := range f.plan.Serve.Endpoints {
 		if !slices.Contains(e.Crossings(), f.name) {
 			continue
 		}
 		if strings.HasPrefix(e.Listen, "unix:") {
 			unix = e.Listen
+			continue
+		}
+		if slices.Contains(kinds, e.Kind()) {
 			continue
 		}
 		address, file, err := f.endpoint(e)
@@ -85,6 +89,7 @@ func (f *finding) variables() (vars []outlet.Variable, shadows []string, err err
 		if e.Kind() != "ecs" {
 			proxied = append(proxied, address)
 		}
+		kinds = append(kinds, e.Kind())
 		vars = add(vars, sidecar.Variables(e.Kind(), address, f.name, sidecar.Bearer{File: file}, f.region()))
 		shadows = append(shadows, sidecar.Shadowing(e.Kind())...)
 	}
