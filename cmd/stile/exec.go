@@ -240,7 +240,7 @@ func (p *program) planFor(ctx context.Context, c config.Crossing) (plan sidecar.
 		plan.Serve.Endpoints = []config.Endpoint{{ECS: []string{c.Name}, Listen: anyPort}}
 		return plan, nil, nil
 	}
-	if folder, err = process.NewFolder(folderPrefix, p.foldersIn()...); err != nil {
+	if folder, err = p.newFolder(); err != nil {
 		return plan, nil, err
 	}
 	file := &config.KeptToken{Path: filepath.Join(folder.Path, "token"), Form: config.FormToken} // some SDKs present a line end too
@@ -250,18 +250,6 @@ func (p *program) planFor(ctx context.Context, c config.Crossing) (plan sidecar.
 	}
 	plan.Serve.Files = []config.KeptFile{{Crossing: c.Name, Token: file}}
 	return plan, folder, nil
-}
-
-// folderPrefix is how the names of exec's private folders begin.
-const folderPrefix = "stile-exec-"
-
-// foldersIn are where exec's private folder may be: in the session's own, which is in memory and ends with it, or else
-// among the temporary files.
-func (p *program) foldersIn() []string {
-	if session := p.env("XDG_RUNTIME_DIR"); process.IsOwn(session) {
-		return []string{session, os.TempDir()}
-	}
-	return []string{os.TempDir()}
 }
 
 // hideDefaultProfile has the command look past the default profile, which every AWS SDK prefers to an endpoint.
