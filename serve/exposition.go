@@ -72,6 +72,7 @@ func (s *Server) exposition() []byte {
 	for _, e := range s.endpoints() {
 		x.value("stile_connections", float64(e.Connections), "listener", e.Name)
 	}
+	x.endpoints(s.o.Endpoints())
 	x.crossings(byName(s.o.Crossings()), now)
 	x.files(s.o.Files(), now)
 	x.configuration(s.configuration.Load())
@@ -110,6 +111,28 @@ func (m *metrics) write(x *exposition) {
 	}
 	x.value(name+"_sum", m.refresh.sum)
 	x.value(name+"_count", float64(total))
+}
+
+// An EndpointStatus is how one endpoint stands, whatever becomes of the credentials that it hands out.
+type EndpointStatus struct {
+	Listener string // its name
+	Kind     string // ecs, imds or gce
+	Ready    bool   // those who may ask are let in
+}
+
+// endpoints tells whether there is somebody who is let in.
+func (x *exposition) endpoints(all []EndpointStatus) {
+	if len(all) == 0 {
+		return
+	}
+	x.family("stile_endpoint_ready", "gauge", "Whether the endpoint lets in those who may ask; not one of ecs without its bearer token.")
+	for _, e := range all {
+		ready := 0.0
+		if e.Ready {
+			ready = 1
+		}
+		x.value("stile_endpoint_ready", ready, "listener", e.Listener, "endpoint", e.Kind)
+	}
 }
 
 // crossings tells of credentials. Of one that there is none yet, there is no age and no end either.

@@ -62,6 +62,8 @@ type Options struct {
 	Unready func() []string
 	// Files tells how files with credentials stand, for metrics. Nil: there are none.
 	Files func() []FileStatus
+	// Endpoints tells how endpoints stand, for metrics. Nil: nothing is told of them.
+	Endpoints func() []EndpointStatus
 
 	Version string // of the program, for metrics
 
@@ -144,6 +146,9 @@ func New(o Options) *Server {
 	}
 	if o.Unready == nil {
 		o.Unready = func() []string { return nil }
+	}
+	if o.Endpoints == nil {
+		o.Endpoints = func() []EndpointStatus { return nil }
 	}
 	if o.Files == nil {
 		o.Files = func() []FileStatus { return nil }

@@ -77,6 +77,15 @@ func (s *Sidecar) fileStatuses() []serve.FileStatus {
 	return all
 }
 
+// endpointStatuses tells metrics how endpoints stand.
+func (s *Sidecar) endpointStatuses() []serve.EndpointStatus {
+	var all []serve.EndpointStatus
+	for _, e := range s.serves() {
+		all = append(all, serve.EndpointStatus{Listener: e.Listener, Kind: e.Kind, Ready: e.Error == ""})
+	}
+	return all
+}
+
 func (s *Sidecar) fileReports() []FileReport {
 	s.mu.Lock()
 	f := s.files

@@ -5,6 +5,8 @@ package sidecar_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -369,10 +371,23 @@ func TestTokenThatCannotComeBack(t *testing.T) {
 		if n := strings.Count(s.log.String(), "nobody is let in"); n != 1 || s.ready() {
 			t.Errorf("told %d times, want once:\n%s", n, s.log)
 		}
+		letsIn := func(want string) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			s.sidecar.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			if got := w.Body.String(); !strings.Contains(got, "\nstile_endpoint_ready{listener=\"ecs\",endpoint=\"ecs\"} "+want+"\n") {
+				t.Errorf("want %s: %s", want, got)
+			}
+		}
+		letsIn("0")
+		if one := s.sidecar.Report().Serves[0]; one.Error == "" || one.Hint == "" {
+			t.Errorf("status does not say why: %+v", one)
+		}
 		if err := os.Remove(folder); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
+		letsIn("1")
 		if _, now := s.at("ecs"); now != token || !s.ready() {
 			t.Errorf("it did not come back: %+v", s.sidecar.Report())
 		}

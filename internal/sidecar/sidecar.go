@@ -91,7 +91,7 @@ type Sidecar struct {
 // New makes a sidecar that serves nothing yet.
 func New(o Options) *Sidecar {
 	s := &Sidecar{o: o, held: map[string]*held{}, listeners: map[string]*listener{}, changed: make(chan struct{}, 1), turns: newTurns(), tokens: tokens{soon: make(chan struct{}, 1)}}
-	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Files: s.fileStatuses, Unready: s.unready, Version: o.Version})
+	s.server = serve.New(serve.Options{Log: o.Log, Audit: o.Audit, Crossings: s.Statuses, Files: s.fileStatuses, Endpoints: s.endpointStatuses, Unready: s.unready, Version: o.Version})
 	// What bounds how many there are is the plan, and for scopes and audiences the endpoint.
 	options := []keep.Option{keep.WithLogger(o.Log), keep.WithObserver(s.server.Observe), keep.WithLimit(1 << 20)}
 	if o.Timeout != 0 {
