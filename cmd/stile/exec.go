@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,7 +158,7 @@ func (p *program) giveServed(ctx context.Context, c config.Crossing) (given, err
 	o.Timeout, o.Overdue = p.timeout, &overdue{"not done within --timeout " + p.timeout.String(), stile.ErrTemporary}
 	s := sidecar.New(o)
 	last(s.Close)
-	stop, err := startServing(ctx, s, plan)
+	stop, err := p.startServing(ctx, s, plan)
 	last(stop)
 	if err != nil {
 		return g, err
@@ -175,7 +176,7 @@ func (p *program) giveServed(ctx context.Context, c config.Crossing) (given, err
 func isToken(c config.Crossing) bool { return c.To.Token != nil || givesIDToken(c) }
 
 // startServing returns once the credential is there.
-func startServing(ctx context.Context, s *sidecar.Sidecar, plan sidecar.Plan) (stop func(), err error) {
+func (p *program) startServing(ctx context.Context, s *sidecar.Sidecar, plan sidecar.Plan) (stop func(), err error) {
 	stop = func() {}
 	if err := s.Apply(ctx, plan); err != nil {
 		return stop, err
@@ -192,7 +193,10 @@ func startServing(ctx context.Context, s *sidecar.Sidecar, plan sidecar.Plan) (s
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = s.Run(running) // what it could not do, it has logged
+		err := s.Run(running) // what it could not do at the end, it has logged
+		if running.Err() == nil {
+			p.warn("the endpoint is broken, and the command finds no fresh credential any more: start it anew: %v", cmp.Or(err, http.ErrServerClosed))
+		}
 	}()
 	return func() { end(); <-served }, s.FilesWritten(ctx)
 }

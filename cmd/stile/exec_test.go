@@ -3,9 +3,44 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/stile-project/stile/internal/sidecar"
 )
+
+// An endpoint that breaks while the command runs is told of at once, and one that ends with the command is not.
+func TestExecTellsOfABrokenEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]bool{"broken": true, "ended": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said, stderr := io.Pipe()
+			defer time.AfterFunc(30*time.Second, func() { _ = stderr.Close() }).Stop()
+			p := &program{stderr: stderr}
+			s := sidecar.New(sidecar.Options{})
+			stop, err := p.startServing(t.Context(), s, sidecar.Plan{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(said)
+			if breaks {
+				s.Close()
+				if !lines.Scan() || !strings.HasPrefix(lines.Text(), "stile: warning: the endpoint is broken") {
+					t.Errorf("told %q", lines.Text())
+				}
+			}
+			stop()
+			_ = stderr.Close()
+			if lines.Scan() {
+				t.Errorf("told %q", lines.Text())
+			}
+		})
+	}
+}
 
 // What botocore, or another SDK, finds in a default profile is found here too: it would win over the endpoint, silently.
 func TestDefaultProfilesThatSayWhomToBe(t *testing.T) {
