@@ -350,7 +350,7 @@ func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome 
 	if dead(c, time.Now()) { // the disk may have been slow
 		return outcome{disk: true, err: k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
-	info, news, err := k.File.write(ctx, c, k.credential, k.info == nil)
+	info, news, err := k.write(ctx, c, k.credential, k.info == nil)
 	if err != nil {
 		return outcome{disk: true, err: err}
 	}

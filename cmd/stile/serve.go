@@ -123,27 +123,15 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
 	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
-	defer func() {
-		if !atOnce(err) {
-			s.Close()
-		}
-	}()
+	defer closeUnless(&err, s)
 	p.thrift(watched)
 	if err = s.Apply(ctx, watched.plan); err != nil {
 		return err
 	}
 	s.ConfigurationRead(nil)
 	debug.FreeOSMemory() // most of what reading took
-	for pid, gone := range companions {
-		defer context.AfterFunc(gone, func() {
-			if ctx.Err() == nil {
-				log.Info(fmt.Sprintf("process %d has ended", pid))
-				end()
-			}
-		})()
-	}
-	r := &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces}
-	err = p.attend(ctx, end, s, r)
+	defer companions.follow(ctx, end, log)()
+	err = p.attend(ctx, end, s, &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces})
 	return err
 }
 
@@ -158,10 +146,12 @@ func (o *serving) knowsFormats() error {
 	return nil
 }
 
-// companions gives a context for each process of --exit-with, which ends with it. They are looked for before anything is
-// opened, and before what takes long.
-func (o *serving) companions(ctx context.Context) (map[int]context.Context, error) {
-	gone := map[int]context.Context{}
+// companions are the processes of --exit-with, each with a context that ends with it.
+type companions map[int]context.Context
+
+// companions looks for them before anything is opened, and before what takes long.
+func (o *serving) companions(ctx context.Context) (companions, error) {
+	gone := companions{}
 	for _, pid := range o.exitWith {
 		if pid <= 0 {
 			return nil, misuse("watch the process", "--exit-with %d: want the number of a process", pid)
@@ -172,6 +162,24 @@ func (o *serving) companions(ctx context.Context) (map[int]context.Context, erro
 		}
 	}
 	return gone, nil
+}
+
+// follow ends with the first of them.
+func (c companions) follow(ctx context.Context, end func(), log *slog.Logger) (stop func()) {
+	var stops []func() bool
+	for pid, gone := range c {
+		stops = append(stops, context.AfterFunc(gone, func() {
+			if ctx.Err() == nil {
+				log.Info(fmt.Sprintf("process %d has ended", pid))
+				end()
+			}
+		}))
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
 }
 
 // thrift says how much garbage may gather. With very many crossings it is a quarter of what they take themselves, and not as
@@ -282,10 +290,12 @@ func (p *program) attend(ctx context.Context, end func(), s *sidecar.Sidecar, r 
 	}
 }
 
-// atOnce reports whether nothing is to be waited for any more.
-func atOnce(err error) bool {
-	var code exit
-	return errors.As(err, &code)
+// closeUnless closes what serves, unless nothing is to be waited for any more.
+func closeUnless(err *error, s *sidecar.Sidecar) {
+	var atOnce exit
+	if !errors.As(*err, &atOnce) {
+		s.Close()
+	}
 }
 
 // planOf is what the file says, with that in its place which the flags say.
