@@ -9,9 +9,9 @@ import (
 )
 
 // patienceParts is how many times a process has to be there to hear an answer before it gives up. What asks a store
-// takes several turns of the processor: to connect, to introduce itself, to ask. And who notices a part's end is another
-// thread than the one that asks, which may wait longer for its turn: of 1,500 processes that began at once on two
-// processors, up to 50 gave their store up with ten parts, and none with forty. Each part wakes the process once.
+// takes several turns of the processor: to connect, to introduce itself, to ask. And who notices a part's end may be
+// another thread than the one that asks, which waits longer for its turn: with ten parts, all had ended for some of a
+// thousand processes that began at once, while that thread still waited. Each part wakes the process once.
 const patienceParts = 40
 
 // Patience is context.WithTimeout for who waits on a store. The context ends, with context.DeadlineExceeded as its cause,
