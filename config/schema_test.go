@@ -136,6 +136,8 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{"an endpoint without address", serving("  endpoints: [{ ecs: [images] }]\n"), false},
 		{"an endpoint of nothing", serving("  endpoints: [{ listen: '127.0.0.1:1' }]\n"), false},
 		{"an endpoint of two", serving("  endpoints: [{ ecs: [images], imds: images, listen: '127.0.0.1:1' }]\n"), false},
+		{"a socket's path", serving("  endpoints: [{ ecs: [images], listen: 'unix:/" + strings.Repeat("s", 106) + "' }]\n"), true},
+		{"a socket's path that is too long", serving("  endpoints: [{ ecs: [images], listen: 'unix:/" + strings.Repeat("s", 107) + "' }]\n"), false},
 		{"a socket's mode", serving("  endpoints: [{ ecs: [images], listen: 'unix:/s', mode: '0777' }]\n"), false},
 		{"a zone", serving("  endpoints: [{ gce: warehouse, listen: '127.0.0.1:1', zone: Europe }]\n"), false},
 		{"a project's number", serving("  endpoints: [{ gce: warehouse, listen: '127.0.0.1:1', project_number: demo }]\n"), false},

@@ -560,11 +560,18 @@ func isFree(listen string) bool {
 	return err == nil && port == "0" && !strings.HasPrefix(listen, "unix:")
 }
 
+// socketPathMost is what fits into a sockaddr_un with its closing zero. Of systems other than Linux and Windows that is a
+// little less, which serve says. Source: unix(7).
+const socketPathMost = 107
+
 // anAddress takes HOST:PORT, with an address or localhost for the host, and unix:/PATH.
 func anAddress(s string) (string, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") || strings.ContainsFunc(path, func(c rune) bool { return c < ' ' }) {
 			return "", errors.New("want unix:/PATH, from the root on")
+		}
+		if len(path) > socketPathMost {
+			return "", fmt.Errorf("the path of a Unix socket has at most %d bytes, and this has %d", socketPathMost, len(path))
 		}
 		return s, nil
 	}

@@ -129,6 +129,7 @@ func TestParseRefusesServe(t *testing.T) {
 		{"endpoints as mapping", "  endpoints: {}\n", "8:14: endpoints: want a list, not a mapping"},
 		{"endpoint as text", "  endpoints: [images]\n", "8:15: endpoints: want a mapping, not text"},
 		{"admin", "  admin: example.com:80\n" + good, "8:10: admin: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
+		{"a socket's path", ends("{ ecs: [images], listen: 'unix:/" + strings.Repeat("s", 107) + "' }"), "9:32: listen: the path of a Unix socket has at most 107 bytes, and this has 108"},
 		{"port", ends("{ ecs: [images], listen: '127.0.0.1:99999' }"), "9:32: listen: want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH"},
 		{"socket", ends("{ ecs: [images], listen: 'unix:run/s' }"), "9:32: listen: want unix:/PATH, from the root on"},
 		{"users", "  allow_users: [0o17]\n" + good, "8:17: allow_users: want text, not a number: put it in quotes"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
+	"github.com/stile-project/stile/internal/exporter"
 	"github.com/stile-project/stile/internal/sidecar"
 )
 
@@ -29,8 +30,9 @@ func (p *program) configCheckCommand() *cobra.Command {
 		Use:   "check [LOCATION]",
 		Short: "Read a stile.yaml or an external_account file strictly, and ask no cloud",
 		Long: `Read a stile.yaml or an external_account file strictly, and ask no cloud what it thinks of it. Every problem is shown
-with its line and column; also what stile serve would refuse on this machine: users, groups and certificates that are not there. LOCATION is a path, s3://, gs:// or https://; without one it is $STILE_CONFIG, then stile.yaml here, then
-stile/stile.yaml in the user's configuration folder.`,
+with its line and column; also what stile serve would refuse on this machine: users, groups and certificates that are
+not there, and files that may not be written. LOCATION is a path, s3://, gs:// or https://; without one it is
+$STILE_CONFIG, then stile.yaml here, then stile/stile.yaml in the user's configuration folder.`,
 		Example: `  stile config check
   stile config check /etc/stile/stile.yaml
   stile config check s3://my-bucket/credential.json`,
@@ -81,6 +83,11 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 		return "", err
 	}
 	if file.Serve != nil {
+		if sent := file.Serve.Traces; sent != nil && len(exporter.Linked()) == 0 {
+			if _, err := p.openTraces(sent, p.logger("text")); err != nil { // which opens nothing in this build
+				return "", err
+			}
+		}
 		if err := p.sidecarOptions(p.logger("text")).Check(sidecar.Plan{Serve: *file.Serve, Crossings: file.Crossings}); err != nil {
 			return "", &stile.Error{Op: "check what stile serve would do on this machine", Err: err, Hint: hint(err)}
 		}
@@ -98,7 +105,7 @@ func (p *program) check(where string, data []byte, policy config.ForeignPolicy) 
 		fmt.Fprintf(&b, "  credentials are kept in %s, sealed\n", s.Engine())
 	}
 	if file.Serve != nil && file.Serve.Traces != nil {
-		fmt.Fprintf(&b, "  traces are sent to %s, by the full build\n", file.Serve.Traces.Endpoint)
+		fmt.Fprintf(&b, "  traces are sent to %s\n", file.Serve.Traces.Endpoint)
 	}
 	return b.String(), nil
 }

@@ -14,7 +14,7 @@ import (
 
 // Check reports what [Sidecar.Apply] would refuse of a plan on this machine, as far as that can be told without asking
 // anyone, opening an address or writing a file: users and groups that there are none of, certificates that cannot be
-// read, and files that are one.
+// read, files that are one, and those that may not be written. A folder that is missing may be there by the time.
 func (o Options) Check(p Plan) error {
 	var wrong []error
 	note := func(place string, err error) {
@@ -33,16 +33,38 @@ func (o Options) Check(p Plan) error {
 	var kept []outlet.Kept
 	for _, k := range p.Serve.Files {
 		file, err := o.fileOf(k)
-		note(k.Place, checkGroup(file.Group, "group"))
+		if err == nil {
+			err = checkGroup(file.Group, "group")
+		}
 		if err != nil {
 			note(k.Place, err)
 			continue
 		}
 		kept = append(kept, outlet.Kept{File: file, Supplier: unasked{}, Place: k.Place})
 	}
-	_, err = outlet.NewFiles(kept, outlet.Options{})
+	files, err := outlet.NewFiles(kept, outlet.Options{})
 	note("", err)
+	if err == nil {
+		wrong = append(wrong, misuses(files.Check())...)
+	}
 	return errors.Join(wrong...)
+}
+
+// misuses are those of joined errors that neither time nor another user mends.
+func misuses(err error) (all []error) {
+	joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err)
+	if !ok {
+		return nil
+	}
+	for _, one := range joined.Unwrap() {
+		if errors.Is(one, stile.ErrMisuse) {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // unasked stands where a keeper will: nothing is written.
@@ -66,7 +88,11 @@ func (o Options) checkTokenFile(e config.Endpoint) error {
 	if e.TokenFile == "" {
 		return nil
 	}
-	_, err := o.TokenFile(e)
+	path, err := o.TokenFile(e)
+	if err != nil {
+		return err
+	}
+	_, err = settled(path)
 	return err
 }
 

@@ -20,6 +20,9 @@ func TestCheck(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "no.pem"), []byte("-----BEGIN SECRET"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(os.WriteFile(filepath.Join(home, "open"), []byte("[a]\n"), 0o600), os.Chmod(filepath.Join(home, "open"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	o := sidecar.Options{Home: home}
 	profile := func(path, name string) config.KeptFile {
 		return config.KeptFile{Crossing: "images", AWSProfile: &config.KeptAWSProfile{Path: path, Profile: name}, Place: "f:9:1"}
@@ -39,6 +42,11 @@ func TestCheck(t *testing.T) {
 		{"admin's certificate", config.Serve{AdminTLS: noPair}, "read the certificate: misused: "},
 		{"no certificate", config.Serve{AdminTLS: &config.TLS{Cert: "~/none", Key: "~/none"}}, "none: "},
 		{"one file by two names", config.Serve{Files: []config.KeptFile{profile("~/a", ""), profile(filepath.Join(home, "a"), "default")}}, "f:9:1: "},
+		{"a profile that others read", config.Serve{Files: []config.KeptFile{profile("~/open", "")}}, "): misused: others may read or write "},
+		{"a folder for a file", config.Serve{Files: []config.KeptFile{{Place: "f:4:1", Token: &config.KeptToken{Path: home}}}}, "f:4:1: check the file (sent file " + home + "): misused: " + home + " is a folder"},
+		{"a folder that is not there yet", config.Serve{Files: []config.KeptFile{{Token: &config.KeptToken{Path: "~/not/yet/there"}}}}, ""},
+		{"a folder for a bearer token", config.Serve{Endpoints: []config.Endpoint{{Place: "f:3:1", TokenFile: home}}}, "f:3:1: read the bearer token from " + home + ": misused: it is a folder"},
+		{"a bearer token that is not there yet", config.Serve{Endpoints: []config.Endpoint{{TokenFile: "~/none"}}}, ""},
 	} {
 		err := o.Check(sidecar.Plan{Serve: test.serve})
 		switch {

@@ -90,9 +90,12 @@ func provide(path string, before stile.Secret, e config.Endpoint) (found, error)
 	return found{token, made && wrote}, err
 }
 
-// settled is the token in a file that is there. It fails where another user may have put the file there, and only then: it
-// is looked at again, and what else is wrong told then.
+// settled is the token in a file that is there. It fails where another user may have put the file there, or it is no file,
+// and only then: it is looked at again, and what else is wrong told then.
 func settled(path string) (stile.Secret, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return stile.Secret{}, misuse("read the bearer token from "+path, "name a file in it: token_file", "it is a folder")
+	}
 	token, err := readToken(path)
 	if errors.Is(err, ecs.ErrForeign) {
 		return token, misuse("read the bearer token from "+path, mendForeign, "%v", err)

@@ -107,7 +107,8 @@ func TestTokenThatCannotBeGiven(t *testing.T) {
 	for name, test := range map[string]struct{ words, want, hint string }{
 		"no group":  {"token_file: " + file + ", token_mode: '0640', token_group: no-such-group", "no-such-group", "name a group of this machine, or its number: token_group"},
 		"a link":    {"token_file: " + link + ", token_mode: '0644'", link + " is no regular file", "leave token_mode and token_group out, or name the file itself"},
-		"a folder":  {"token_file: " + folder + ", token_mode: '0644'", folder + " is no regular file", "leave token_mode and token_group out, or name the file itself"},
+		"a folder":  {"token_file: " + folder + ", token_mode: '0644'", folder + ": misused: it is a folder", "name a file in it: token_file"},
+		"no mode":   {"token_file: " + folder, "stile.yaml:12:15: read the bearer token from " + folder + ": misused: it is a folder", "name a file in it: token_file"},
 		"new, none": {"token_file: " + file + "2, token_mode: '0640', token_group: no-such-group", "no-such-group", "name a group of this machine, or its number: token_group"},
 	} {
 		err := s.sidecar.Apply(t.Context(), plan(t, oneToken+", "+test.words+" }]\n"))
