@@ -71,12 +71,13 @@ func (f File) Check() error {
 }
 
 // Write puts the credential into the file, making its folder (mode 0700) where only that is missing. What is there
-// already is not written again. It waits at most 10 seconds for others who write the same file with this package.
+// already is not written again. It waits at most 10 seconds for others who write the same file with this package, and a
+// file of profiles that other programs have just written must have rested for one.
 //
 // On failure the file is as it was. The error is an [*stile.Error]: [stile.ErrMisuse] for what the user must mend,
 // [stile.ErrTemporary] for what the disk may take later.
 func (f File) Write(ctx context.Context, c stile.Credential) error {
-	_, _, err := f.write(ctx, c, stile.Credential{}, true)
+	_, _, err := f.write(ctx, c, stile.Credential{}, nil, true)
 	return err
 }
 
@@ -87,7 +88,8 @@ type change struct {
 }
 
 // write tells how the file looked afterwards, and what changed. before is what was written last, of kind 0 for nothing.
-func (f File) write(ctx context.Context, c, before stile.Credential, makeFolder bool) (fs.FileInfo, change, error) {
+// With a watch it fails with [unrested] where it would have to wait for other programs; with none it waits.
+func (f File) write(ctx context.Context, c, before stile.Credential, seen *watch, makeFolder bool) (fs.FileInfo, change, error) {
 	var news change
 	if err := f.plain(); err != nil {
 		return nil, news, err
@@ -96,12 +98,18 @@ func (f File) write(ctx context.Context, c, before stile.Credential, makeFolder 
 	if err != nil {
 		return nil, news, f.fail("write the credential", err)
 	}
-	info, err := f.replace(ctx, func(old []byte) ([]byte, error) {
+	renew := func(old []byte) ([]byte, error) {
 		fresh, err := content(old)
 		news.wrote = !bytes.Equal(old, fresh)
 		news.foreign = news.wrote && before.Kind != 0 && len(old) > 0 && !f.holds(old, before)
 		return fresh, err
-	}, makeFolder)
+	}
+	var info fs.FileInfo
+	if seen == nil {
+		info, err = f.replace(ctx, renew, makeFolder)
+	} else {
+		info, err = f.replaceOnce(ctx, seen, renew, makeFolder)
+	}
 	if err != nil {
 		return nil, change{}, f.fail("write the credential", err)
 	}

@@ -111,6 +111,7 @@ type kept struct {
 
 	credential stile.Credential // as in the file; of kind 0 before the first
 	info       fs.FileInfo      // of the file, as it was written
+	seen       watch            // of the file as others write it
 	working    <-chan outcome   // of what the disk has been asked and has not answered; nil: nothing
 
 	reported bool // by mu of the Files, as what follows
@@ -304,6 +305,9 @@ func (f *Files) refresh(ctx context.Context, k *kept) {
 		s.Failures++
 		s.Err, s.Disk = err, disk
 		pause = min(longestPause, firstPause<<min(s.Failures-1, 10))
+		if busy, ok := errors.AsType[unrested](err); ok {
+			pause = busy.wait
+		}
 	} else {
 		s.Failures, s.Err, s.Disk = 0, nil, false
 	}
@@ -350,7 +354,7 @@ func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome 
 	if dead(c, time.Now()) { // the disk may have been slow
 		return outcome{disk: true, err: k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
-	info, news, err := k.write(ctx, c, k.credential, k.info == nil)
+	info, news, err := k.write(ctx, c, k.credential, &k.seen, k.info == nil)
 	if err != nil {
 		return outcome{disk: true, err: err}
 	}
@@ -381,7 +385,7 @@ func (k *kept) lost() bool {
 func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo, news change) {
 	first := k.info == nil
 	fresh := k.credential != c
-	k.credential, k.info = c, info
+	k.credential, k.info, k.seen = c, info, watch{known: info}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k.status.Expires = c.Expires

@@ -128,6 +128,8 @@ func TestWritesAreTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			turn(outlet.DefaultEvery)
+			told.is(t, "credentials absent disk=true") // until it has rested
+			turn(time.Second)
 			told.is(t, "credentials current wrote over another's")
 		}
 		supplier.say(numbered(stile.KindAWSSession, 2), nil)

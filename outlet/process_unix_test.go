@@ -97,6 +97,7 @@ func TestProcessesShareAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(others), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	longAgo(t, path)
 	type said struct {
 		out []byte
 		err error
@@ -273,6 +274,7 @@ func TestModes(t *testing.T) {
 				if err := os.Chmod(f.Path, c.before); err != nil {
 					t.Fatal(err)
 				}
+				longAgo(t, f.Path)
 			}
 			cred := accessToken
 			if c.form == outlet.FormProfile {
@@ -327,9 +329,10 @@ func TestProfilesKeepTheirOwner(t *testing.T) {
 		t.Skip("only root can give files away")
 	}
 	f := outlet.File{Path: filepath.Join(t.TempDir(), "credentials"), Form: outlet.FormProfile}
-	if err := os.WriteFile(f.Path, nil, 0o600); err != nil {
+	if err := os.WriteFile(f.Path, []byte("# theirs\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	longAgo(t, f.Path)
 	if err := os.Chown(f.Path, 65534, 12345); err != nil {
 		t.Fatal(err)
 	}

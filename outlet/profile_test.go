@@ -5,8 +5,6 @@ package outlet
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,41 +135,6 @@ func TestProfileTakesNoOddValues(t *testing.T) {
 		if _, err := profileSettings(c); err == nil || odd != "" && strings.Contains(err.Error(), odd) && odd != "a b" {
 			t.Errorf("session token %q: %v", odd, err)
 		}
-	}
-}
-
-// The aws CLI writes the file and takes no lock.
-func TestOtherWritersAreSeen(t *testing.T) {
-	t.Parallel()
-	for name, before := range map[string]string{"changed": "[a]\n", "new": ""} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := File{Path: filepath.Join(t.TempDir(), "credentials"), Form: FormProfile, Profile: "p"}
-			if before != "" {
-				if err := os.WriteFile(f.Path, []byte(before), OwnerOnly); err != nil {
-					t.Fatal(err)
-				}
-			}
-			calls := 0
-			_, err := f.replace(t.Context(), func(old []byte) ([]byte, error) {
-				if calls++; calls == 1 {
-					if err := os.WriteFile(f.Path, []byte("[b]\n"), OwnerOnly); err != nil {
-						return nil, err
-					}
-				}
-				return append(old, "[p]\n"...), nil
-			}, false)
-			if got, failed := os.ReadFile(f.Path); err != nil || failed != nil || string(got) != "[b]\n[p]\n" {
-				t.Errorf("got %q, %v, %v", got, err, failed)
-			}
-		})
-	}
-	f := File{Path: filepath.Join(t.TempDir(), "credentials"), Form: FormProfile, Profile: "p"}
-	_, err := f.replace(t.Context(), func(old []byte) ([]byte, error) {
-		return append(old, "[p]\n"...), os.WriteFile(f.Path, append(old, '\n'), OwnerOnly)
-	}, false)
-	if got, failed := os.ReadFile(f.Path); err == nil || failed != nil || len(bytes.Trim(got, "\n")) > 0 {
-		t.Errorf("a file that never rests: %q, %v, %v", got, err, failed)
 	}
 }
 

@@ -17,15 +17,27 @@ import (
 const (
 	lockPatience = 10 * time.Second
 	lockPoll     = 10 * time.Millisecond
-	settle       = 50 * time.Millisecond // between two looks at a file that somebody has just written
-	recent       = time.Second
-	attempts     = 20 // at a file that somebody keeps writing
 )
 
 // replace gives the file the content that change makes of the old one. It holds the lock that all users of this package
-// take. Other programs know of no lock: what they write while the new content is made is seen, and change is
-// asked again.
+// take. Other programs know of no lock: a file of profiles that they write is left alone until it has rested, see
+// [watch], and change is asked again.
 func (f File) replace(ctx context.Context, change func(old []byte) ([]byte, error), makeFolder bool) (fs.FileInfo, error) {
+	var seen watch
+	for began := time.Now(); ; {
+		info, err := f.replaceOnce(ctx, &seen, change, makeFolder)
+		busy, ok := errors.AsType[unrested](err)
+		if !ok || time.Since(began) >= lockPatience {
+			return info, err
+		}
+		if err := pause(ctx, busy.wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// replaceOnce fails with [unrested] where others must be left alone first.
+func (f File) replaceOnce(ctx context.Context, seen *watch, change func(old []byte) ([]byte, error), makeFolder bool) (fs.FileInfo, error) {
 	p, err := f.place()
 	if err == nil && !p.folder {
 		if !makeFolder {
@@ -45,70 +57,53 @@ func (f File) replace(ctx context.Context, change func(old []byte) ([]byte, erro
 	}
 	defer unlock()
 	_ = os.Remove(p.beside("new")) // left by a process that was killed
-	for range attempts {
-		info, again, err := f.try(ctx, p, change)
-		if err != nil {
-			return nil, f.replaceable(err)
-		}
-		if !again {
-			return info, nil
-		}
-		if err := pause(ctx, settle); err != nil {
-			return nil, err
-		}
-	}
-	return nil, errors.New("another program keeps writing the file")
+	info, err := f.try(ctx, p, seen, change)
+	return info, f.replaceable(err)
 }
 
-// try is one attempt. It is made again where somebody else has written the file meanwhile.
-func (f File) try(ctx context.Context, p place, change func(old []byte) ([]byte, error)) (_ fs.FileInfo, again bool, err error) {
+// try replaces the file whose lock is held.
+func (f File) try(ctx context.Context, p place, seen *watch, change func(old []byte) ([]byte, error)) (fs.FileInfo, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	old, before, err := p.read()
 	if err != nil {
-		return nil, false, err
-	}
-	if f.Form == FormProfile && before != nil && time.Since(before.ModTime()).Abs() < recent {
-		// The aws CLI empties the file and then writes it: let it finish.
-		if err := pause(ctx, settle); err != nil {
-			return nil, false, err
-		}
-		if now, _, err := p.read(); err != nil || !bytes.Equal(now, old) {
-			return nil, true, err
-		}
+		return nil, err
 	}
 	content, err := change(old)
-	if err != nil {
-		return nil, false, err
+	var mode fs.FileMode
+	if err == nil {
+		mode, err = p.mode(f)
 	}
-	mode, err := p.mode(f)
-	if err != nil {
-		return nil, false, err
-	}
-	if before != nil && bytes.Equal(old, content) && before.Mode().Perm() == mode && f.Group == "" {
-		return before, false, nil
-	}
-	if before == nil && len(content) == 0 {
-		return nil, false, nil
-	}
-	fresh := p.beside("new")
-	defer func() {
-		if again || err != nil {
-			_ = os.Remove(fresh)
-		}
-	}()
-	if err := f.prepare(fresh, content, mode, before); err != nil {
-		return nil, false, err
+	if err == nil && bytes.Equal(old, content) && (before == nil || before.Mode().Perm() == mode && f.Group == "") && (before != nil || len(content) == 0) {
+		return before, nil
 	}
 	if f.Form == FormProfile {
-		now, _, err := p.read()
-		if err != nil || !bytes.Equal(now, old) {
-			return nil, true, err
+		if wait := seen.wait(old, before, time.Now()); wait > 0 {
+			return nil, unrested{wait} // and what change said of it says nothing
 		}
 	}
-	if err := rename(fresh, p.path); err != nil {
-		return nil, false, err
+	if err != nil {
+		return nil, err
 	}
-	info, err := os.Lstat(p.path)
-	return info, false, err
+	fresh := p.beside("new")
+	err = f.prepare(fresh, content, mode, before)
+	if err == nil && f.Form == FormProfile {
+		var now []byte
+		var after fs.FileInfo
+		now, after, err = p.read()
+		if err == nil && (!same(after, before) || !bytes.Equal(now, old)) {
+			err = unrested{recent}
+		}
+	}
+	if err == nil {
+		err = rename(fresh, p.path)
+	}
+	if err != nil {
+		_ = os.Remove(fresh)
+		return nil, err
+	}
+	return os.Lstat(p.path)
 }
 
 // prepare writes the new file, to the disk itself: a machine that loses power must not come back with an empty one.
@@ -123,6 +118,9 @@ func (f File) prepare(path string, content []byte, mode fs.FileMode, before fs.F
 	}
 	if err == nil {
 		err = file.Chmod(mode)
+	}
+	if err == nil && f.Form == FormProfile {
+		err = mark(path)
 	}
 	if err == nil {
 		err = file.Sync()
@@ -149,8 +147,7 @@ func (p place) remove() error { return os.Remove(p.path) }
 // untouched reports whether the file is the one that was written.
 func (k *kept) untouched() bool {
 	info, err := os.Stat(k.Path)
-	return err == nil && k.info != nil && os.SameFile(info, k.info) && info.Size() == k.info.Size() &&
-		info.ModTime().Equal(k.info.ModTime()) && info.Mode() == k.info.Mode()
+	return err == nil && k.info != nil && same(info, k.info) && info.Mode() == k.info.Mode()
 }
 
 // lock waits for the lock file at path, which is removed on unlocking. The system ends the lock of a process that dies.
