@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -180,6 +181,7 @@ func (f File) remove(ctx context.Context, wrote stile.Credential) error {
 		return err
 	}
 	defer unlock()
+	_ = os.Remove(p.beside("new")) // with a credential in it, left by a process that was killed
 	if wrote.Kind != 0 {
 		old, _, err := p.read()
 		if err != nil {

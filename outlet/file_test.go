@@ -271,6 +271,37 @@ func TestRemoveLeavesOthers(t *testing.T) {
 	alone(t, filepath.Dir(f.Path))
 }
 
+// What a killed process was about to put in place is a credential too.
+func TestRemoveTakesWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	for name, there := range map[string]bool{"beside the file": true, "alone": false} {
+		for _, form := range []outlet.Form{outlet.FormToken, outlet.FormProfile} {
+			dir := t.TempDir()
+			f := outlet.File{Path: filepath.Join(dir, "file"), Form: form}
+			cred := numbered(stile.KindIDToken, 1)
+			var left []string
+			if form == outlet.FormProfile {
+				cred = numbered(stile.KindAWSSession, 1)
+				left = []string{"file"} // without the profile
+			}
+			if there {
+				if err := f.Write(t.Context(), cred); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				left = nil
+			}
+			if err := os.WriteFile(filepath.Join(dir, ".file.stile-new"), []byte("ey"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Remove(t.Context(), cred); err != nil {
+				t.Errorf("%s, %s: %v", name, form, err)
+			}
+			alone(t, dir, left...)
+		}
+	}
+}
+
 func TestLockIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	f := outlet.File{Path: filepath.Join(t.TempDir(), "credentials"), Form: outlet.FormProfile, Profile: "p"}
