@@ -322,6 +322,31 @@ func TestGroup(t *testing.T) {
 	alone(t, filepath.Dir(f.Path), "token")
 }
 
+// Whoever gives a folder a group and the set-group-id bit means it for the files in there, and a Group goes before.
+func TestFolderWithAGroup(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give folders to any group")
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Chown(dir, -1, 12345), os.Chmod(dir, 0o750|fs.ModeSetgid)); err != nil {
+		t.Fatal(err)
+	}
+	for group, want := range map[string]uint32{"": 12345, "0": 0} {
+		f := outlet.File{Path: filepath.Join(dir, "token"), Mode: 0o640, Group: group}
+		if err := f.Write(t.Context(), accessToken); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Gid; got != want || info.Mode() != 0o640 {
+			t.Errorf("group %q: %d, %v, want %d", group, got, info.Mode(), want)
+		}
+	}
+}
+
 // A file of profiles that root writes for somebody stays theirs.
 func TestProfilesKeepTheirOwner(t *testing.T) {
 	t.Parallel()
