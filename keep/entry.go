@@ -238,6 +238,7 @@ func (e *entry) tell(ctx context.Context, v Event) {
 		log = log.With(slog.String("hint", why.Hint))
 	}
 	switch {
+	case v.Err != nil && e.memory.running.Err() != nil: // it was given up by Close, and nobody waits for it
 	case v.Err == nil:
 		h := e.current.Load()
 		what := "credential exchanged"

@@ -75,8 +75,13 @@ func (h *held) newer(other *held) bool {
 	return other == nil || h.record.Credential.Expires.After(other.record.Credential.Expires)
 }
 
+// soon is how long a credential is used that was due when it was taken out of a store: whoever wants it once has ended by
+// then, and would have begun an exchange for nobody.
+const soon = time.Second
+
 // refreshIn is how long after it was taken in to refresh it: random, over the window, so that a fleet that started
 // together does not refresh together.
 func (h *held) refreshIn(random float64) time.Duration {
-	return max(0, h.start+time.Duration(random*float64(h.window)))
+	due := h.start + time.Duration(random*float64(h.window))
+	return max(0, due, min(soon, (h.start+h.window)/2))
 }

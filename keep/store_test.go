@@ -617,6 +617,40 @@ func TestStoreCloseWaitsForTheSave(t *testing.T) {
 	})
 }
 
+// TestStoreDueWhenTaken: a command that wants a credential once begins no exchange that its end would cut short, and what
+// stays does not wait long.
+func TestStoreDueWhenTaken(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := newFleet(t, 0, 0)
+		keeper := keep.New(f.crossing(time.Second), keep.WithStore(f.shelf, 0), keep.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		key, err := f.shelf.Key(t.Context(), f.crossing(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.shelf.put(key, keep.Record{Obtained: time.Now().Add(-50 * time.Minute),
+			Credential: stile.Credential{Kind: stile.KindIDToken, Token: stile.NewSecret("kept"), Expires: time.Now().Add(10 * time.Minute)}})
+		if got := token(t, keeper); got != "kept" {
+			t.Errorf("got %q", got)
+		}
+		time.Sleep(900 * time.Millisecond)
+		synctest.Wait()
+		if leases := f.shelf.count("lease"); leases != 0 {
+			t.Errorf("%d leases were taken within a second of the first read", leases)
+		}
+		time.Sleep(600 * time.Millisecond)
+		synctest.Wait()
+		if leases := f.shelf.count("lease"); leases != 1 {
+			t.Errorf("%d leases, want one for the refresh under way", leases)
+		}
+		keeper.Close()
+		if text := log.String(); strings.Contains(text, "failed") {
+			t.Errorf("what Close cuts short was told as a failure:\n%s", text)
+		}
+	})
+}
+
 // TestStoreLooksAgainUnderTheLease: the leader before may have saved and released since the last look.
 func TestStoreLooksAgainUnderTheLease(t *testing.T) {
 	t.Parallel()
