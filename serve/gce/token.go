@@ -180,9 +180,22 @@ func (h *Handler) askedScopes(rawQuery string) ([]string, error) {
 	}
 	scopes, err := readScopes(rawQuery)
 	if err == nil {
+		scopes = h.within(scopes)
 		h.last.Store(&question{rawQuery, scopes})
 	}
 	return scopes, err
+}
+
+// within gives the scopes that were asked for if the crossing has them all, and else none, which stands for its own: it gives
+// no wider token than that, and says so to nobody, as Compute Engine does for a machine with narrow scopes. Google's libraries
+// for Node always ask for scopes, whatever the machine has, and take a refusal for the end.
+// Source: Compute Engine, "Authenticate workloads using service accounts", access scopes.
+func (h *Handler) within(scopes []string) []string {
+	beyond := func(scope string) bool { return !slices.Contains(h.ownScopes, scope) }
+	if slices.ContainsFunc(scopes, beyond) && beyond(cloudPlatform) {
+		return nil
+	}
+	return scopes
 }
 
 // readScopes reads scopes, in order and each once, parted by commas as nowhere else in OAuth. None: the crossing's own.
