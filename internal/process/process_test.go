@@ -17,8 +17,11 @@ import (
 const prefix = "stile-test-"
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakless{m}, map[string]func(){"run": func() { os.Exit(run(os.Args[1:])) }, "folder": makeAndWait})
+	testscript.Main(leakless{m}, programs)
 }
+
+// programs are those that tests start, by name.
+var programs = map[string]func(){"run": func() { os.Exit(run(os.Args[1:])) }, "folder": makeAndWait}
 
 // leakless fails where a test has left a goroutine behind.
 type leakless struct{ *testing.M }

@@ -151,7 +151,10 @@ func (s *Signals) Run(child *exec.Cmd) error {
 	}
 	var following sync.WaitGroup
 	defer following.Wait()
+	over := make(chan struct{})
+	defer close(over)
 	following.Go(func() { followStops(child.Process) })
+	following.Go(func() { reapOrphans(child.Process, over) })
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
 	for {
