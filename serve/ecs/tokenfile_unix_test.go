@@ -149,7 +149,9 @@ func TestTokenFileThatIsReplacedByAnother(t *testing.T) {
 	}
 	f := folder{t, t.TempDir()}
 	h := newHandler(t, ecs.Options{TokenFile: f.file("token")})
-	ask(h, http.MethodGet, ecs.Path("good"), authorized())
+	if got, _, err := ask(h, http.MethodGet, ecs.Path("good"), authorized()); err != nil || got.status != http.StatusOK {
+		t.Fatal(got.status, err)
+	}
 	planted := f.at("planted")
 	f.must(os.WriteFile(planted, []byte("planted"), 0o644), os.Chown(planted, stranger, stranger), os.Rename(planted, f.at("token")))
 	for _, sent := range []string{"planted", "guessed"} {
