@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stile-project/stile"
@@ -54,6 +55,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, what string, st
 	body := "no " + what + " could be had"
 	if e, ok := errors.AsType[*stile.Error](err); ok {
 		body = e.Error()
+		if status == http.StatusBadRequest { // what is wrong with the question is told plainly
+			body = strings.TrimPrefix(body, e.Op+": "+stile.ErrMisuse.Error()+": ")
+		}
 		if e.Hint != "" {
 			body += "\nhint: " + e.Hint
 		}

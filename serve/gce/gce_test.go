@@ -325,6 +325,19 @@ func TestDirectAccess(t *testing.T) {
 	}
 }
 
+// A service account with a boundary has no ID tokens either, and not for want of an account.
+func TestBoundaryGivesNoIDTokens(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	x := c.crossing()
+	x.Google.IDToken = nil
+	h := c.handler(t, x)
+	const hint = "\nhint: serve a crossing to the same service account without a boundary\n"
+	if w := get(h, account+"identity?audience=a"); w.Code != 404 || !strings.Contains(w.Body.String(), "the crossing has a boundary") || !strings.HasSuffix(w.Body.String(), hint) {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
+
 // Tokens are in no listing, whatever is asked for.
 func TestRecursiveShowsNoToken(t *testing.T) {
 	t.Parallel()

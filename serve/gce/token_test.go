@@ -183,6 +183,9 @@ func TestIdentity(t *testing.T) {
 		if body := w.Body.String(); w.Code != test.status || (test.status == 200 && body != test.body) || !strings.Contains(body, test.body) {
 			t.Errorf("%s: got %d %.200q, want %d %.200q", test.name, w.Code, body, test.status, test.body)
 		}
+		if test.status == 400 && (strings.Contains(w.Body.String(), "misused") || strings.Contains(w.Body.String(), "read the")) {
+			t.Errorf("%s: %s: want plain words", test.name, w.Body)
+		}
 		if test.status != 200 && strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%s: %s", test.name, w.Body)
 		}

@@ -150,11 +150,14 @@ func nextName(path string) (name, rest string) {
 	return "", rest
 }
 
-// missing tells of an entry that is not in f, and more of the one that clients miss where there is no service account.
+// missing tells of an entry that is not in f, and more of the one that clients miss where there are no ID tokens.
 func (h *Handler) missing(w http.ResponseWriter, r *http.Request, f folder, name string) {
 	if _, account := f.entry("token"); account && name == "identity" {
-		h.refuse(w, r, "ID token", http.StatusNotFound, misuse("ask for an ID token",
-			"let the crossing name a service account", "the crossing has no service account, and Google signs ID tokens for nobody else"))
+		hint, why := "let the crossing name a service account", "the crossing has no service account, and Google signs ID tokens for nobody else"
+		if h.google.Email != "" {
+			hint, why = "serve a crossing to the same service account without a boundary", "the crossing has a boundary, which bounds no ID token: whoever held one would be the service account wherever one is asked for"
+		}
+		h.refuse(w, r, "ID token", http.StatusNotFound, misuse("ask for an ID token", hint, why))
 		return
 	}
 	noSuchEntry(w)

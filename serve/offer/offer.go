@@ -31,7 +31,8 @@ type Google struct {
 	// AccessToken supplies tokens for scopes; with none, for those of the crossing. It fails with
 	// [stile.ErrMisuse] for scopes that the crossing cannot give. Required.
 	AccessToken func(scopes []string) (stile.Supplier, error)
-	// IDToken supplies ID tokens for an audience. Nil where the crossing has no service account to issue them.
+	// IDToken supplies ID tokens for an audience. Nil where the crossing has no service account to issue
+	// them, or a boundary, which would not bound them.
 	IDToken func(audience string) (stile.Supplier, error)
 
 	Email         string // of the service account; empty for direct access
