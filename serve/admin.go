@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func (s *Server) Report() Report {
 	for _, c := range s.o.Crossings() {
 		r.Crossings = append(r.Crossings, report(c))
 	}
-	slices.SortStableFunc(r.Crossings, func(a, b CrossingReport) int { return strings.Compare(a.Name, b.Name) })
+	sort.SliceStable(r.Crossings, func(i, j int) bool { return r.Crossings[i].Name < r.Crossings[j].Name })
 	return r
 }
 

@@ -4,11 +4,11 @@ package serve
 
 import (
 	"bytes"
-	"cmp"
 	"maps"
 	"math"
 	"runtime"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -50,9 +50,11 @@ func number(v float64) string {
 // counters writes a family in the order of its labels, of which the second may have no name.
 func (x *exposition) counters(c counts, name, help, first, second string) {
 	x.family(name, "counter", help)
-	for _, key := range slices.SortedFunc(maps.Keys(c), func(a, b [2]string) int {
-		return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
-	}) {
+	keys := slices.Collect(maps.Keys(c))
+	sort.Slice(keys, func(i, j int) bool {
+		return keys[i][0] < keys[j][0] || keys[i][0] == keys[j][0] && keys[i][1] < keys[j][1]
+	})
+	for _, key := range keys {
 		labels := []string{first, key[0], second, key[1]}
 		if second == "" {
 			labels = labels[:2]
@@ -182,5 +184,9 @@ func byName(all []keep.Status) []keep.Status {
 		}
 		merged[c.Name] = worst
 	}
-	return slices.SortedFunc(maps.Values(merged), func(a, b keep.Status) int { return strings.Compare(a.Name, b.Name) })
+	sorted := make([]keep.Status, 0, len(merged))
+	for _, name := range slices.Sorted(maps.Keys(merged)) {
+		sorted = append(sorted, merged[name])
+	}
+	return sorted
 }

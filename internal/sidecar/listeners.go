@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"reflect"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -95,7 +96,7 @@ func served(all map[string]*listener) []serve.Listener {
 	for _, l := range all {
 		listeners = append(listeners, l.Listener)
 	}
-	slices.SortFunc(listeners, func(a, b serve.Listener) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(listeners, func(i, j int) bool { return listeners[i].Name < listeners[j].Name })
 	return listeners
 }
 

@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
+	"sort"
 
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/serve"
@@ -59,7 +59,7 @@ func (s *Sidecar) serves() []Served {
 			all = append(all, one)
 		}
 	}
-	slices.SortFunc(all, func(a, b Served) int { return strings.Compare(a.Listener+" "+a.Kind, b.Listener+" "+b.Kind) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Listener+" "+all[i].Kind < all[j].Listener+" "+all[j].Kind })
 	return all
 }
 

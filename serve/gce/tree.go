@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/url"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -83,7 +83,7 @@ func (h *Handler) accounts() folder {
 	if name != "default" {
 		f = append(f, entry{name, account})
 	}
-	slices.SortFunc(f, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(f, func(i, j int) bool { return f[i].name < f[j].name })
 	return f
 }
 
