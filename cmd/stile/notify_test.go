@@ -154,6 +154,108 @@ func TestNotifySystemd(t *testing.T) {
 	}
 }
 
+// stuffed is a manager that does not read, and whose socket takes no more.
+func stuffed(t *testing.T, at string) (m *manager, held int) {
+	t.Helper()
+	m = manage(t, at)
+	for { // what one sender has sent and nobody read is bounded too
+		sent := stuff(t, at)
+		if held += sent; sent == 0 {
+			return m, held
+		}
+	}
+}
+
+// stuff sends as much as one sender can.
+func stuff(t *testing.T, at string) (sent int) {
+	t.Helper()
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for ; ; sent++ {
+		if err := conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("X_STUFFING=1")); err != nil {
+			return sent
+		}
+	}
+}
+
+// A systemd that does not read holds up nothing, and hears how the service stands once it does.
+func TestNotifyWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "notify")
+	m, held := stuffed(t, at)
+	n := notifier(at)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		n.send("STATUS=0 of 1 crossing ready")
+		n.send("READY=1") // of a reload, before anything is ready
+		n.send("READY=1", "STATUS=1 of 1 crossing ready")
+		for range 100 {
+			n.reloading()
+			n.send("WATCHDOG=1")
+			n.send("READY=1")
+		}
+		n.send("STATUS=0 of 1 crossing ready")
+		n.send("STOPPING=1")
+		n.send("READY=1")
+	}()
+	select {
+	case <-sent:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for systemd")
+	}
+	for range held {
+		if told := m.told(); told[0] != "X_STUFFING=1" {
+			t.Fatalf("%q", told)
+		}
+	}
+	told := m.until("STOPPING=1")
+	rest, reloading := told, false // since the last reload began
+	for at := slices.Index(rest, "RELOADING=1"); at >= 0; at = slices.Index(rest, "RELOADING=1") {
+		rest, reloading = rest[at+1:], true
+	}
+	const some = 16 // of 300
+	if len(told) > some || !reloading || !slices.Contains(rest, "READY=1") || !slices.Contains(rest, "STATUS=0 of 1 crossing ready") {
+		t.Errorf("told %q", told)
+	}
+}
+
+// SIGTERM ends a service though systemd does not read.
+func TestEndWhereSystemdDoesNotRead(t *testing.T) {
+	t.Parallel()
+	w := execWorkload(t, map[string]string{"serve.yaml": servesImages})
+	at := filepath.Join(w.folder, "notify")
+	m, _ := stuffed(t, at)
+	cmd := away(t, w, "stile", "serve", "--config", "serve.yaml")
+	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+at, "XDG_RUNTIME_DIR="+w.folder, "WATCHDOG_USEC=20000")
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewScanner(errs)
+	for said.Scan() && !strings.Contains(said.Text(), " credential exchanged") { //nolint:revive // until it is
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
+	for said.Scan() { //nolint:revive // until it has ended
+	}
+	if got := ending(t, cmd); got != "exit status 0" {
+		t.Error(got)
+	}
+	_ = m.Close()
+}
+
 // Of the watchdog, half the time that systemd waits; that of another process is not this one's.
 func TestWatchdog(t *testing.T) {
 	for name, c := range map[string]struct {
