@@ -16,7 +16,8 @@ import (
 // tools that fill profiles call it. The mark is a setting and no comment, since some tools drop comments.
 const (
 	markKey    = "x_managed_by"
-	markValue  = "stile"
+	markValue  = "stile"                             // of a profile that stile made
+	markWithin = "stile, in a profile that was here" // and whose header stays
 	expiresKey = "x_security_token_expires"
 )
 
@@ -68,6 +69,8 @@ type profileFile struct {
 	after  []byte
 	found  bool
 	end    string // of lines
+
+	defaults int // the line of a [DEFAULT] section; 0: there is none
 }
 
 // setProfile gives the file with the settings in its profile, which is added at the end where there is none. With no
@@ -80,6 +83,10 @@ func setProfile(file []byte, name string, settings []setting) ([]byte, error) {
 	p, err := cutProfile(file, name)
 	if err != nil {
 		return nil, err
+	}
+	if p.defaults > 0 {
+		return nil, refused("put its settings into the profiles that need them, or name another file",
+			"line %d: [DEFAULT], whose settings the aws CLI and other Python programs take into every profile", p.defaults)
 	}
 	if !p.marked() {
 		for i, l := range p.lines {
@@ -96,8 +103,8 @@ func setProfile(file []byte, name string, settings []setting) ([]byte, error) {
 	return p.bytes(), nil
 }
 
-// dropProfile gives the file without what setProfile put there, and without the profile if that was all. Nothing
-// changes where the profile is not marked, or has another access key id than the one given; none is any.
+// dropProfile gives the file without what setProfile put there, and without the profile if that was all: what was there
+// before, byte for byte, where nobody has changed it since. Nothing changes where the profile is not marked, or has another access key id than the one given; none is any.
 func dropProfile(file []byte, name, accessKeyID string) ([]byte, error) {
 	p, err := cutProfile(file, name)
 	if err != nil {
@@ -106,11 +113,48 @@ func dropProfile(file []byte, name, accessKeyID string) ([]byte, error) {
 	if !p.marked() || accessKeyID != "" && p.value("aws_access_key_id") != accessKeyID {
 		return file, nil
 	}
+	made, unended := p.value(markKey) == markValue, p.unended()
 	p.lines = slices.DeleteFunc(p.lines, func(l profileLine) bool { return slices.Contains(ourKeys, l.key) })
-	if !slices.ContainsFunc(p.lines, func(l profileLine) bool { return strings.TrimSpace(l.text) != "" }) {
-		p.header = ""
+	switch {
+	case made && !slices.ContainsFunc(p.lines, func(l profileLine) bool { return strings.TrimSpace(l.text) != "" }):
+		p.takeBack()
+	case unended:
+		p.unend()
 	}
 	return p.bytes(), nil
+}
+
+// takeBack undoes add. The line end in front of the section stays where the rest needs it.
+func (p *profileFile) takeBack() {
+	p.header = ""
+	rest := append([]byte(nil), p.after...)
+	for i := len(p.lines) - 1; i >= 0; i-- {
+		rest = append([]byte(p.lines[i].text), rest...)
+	}
+	before, ok := bytes.CutSuffix(p.before, []byte(p.end))
+	if ok && (len(rest) == 0 || len(before) == 0 || bytes.HasSuffix(before, []byte(p.end)) || bytes.HasPrefix(rest, []byte(p.end))) {
+		p.before = before
+	}
+}
+
+// unended reports whether the section is at the file's end, and has no line end there.
+func (p *profileFile) unended() bool {
+	if !p.found || len(p.after) > 0 {
+		return false
+	}
+	if len(p.lines) > 0 {
+		return lineEnd(p.lines[len(p.lines)-1].text) == ""
+	}
+	return lineEnd(p.header) == ""
+}
+
+// unend takes the last line's end away.
+func (p *profileFile) unend() {
+	last := &p.header
+	if len(p.lines) > 0 {
+		last = &p.lines[len(p.lines)-1].text
+	}
+	*last = strings.TrimSuffix(*last, lineEnd(*last))
 }
 
 func (p *profileFile) bytes() []byte {
@@ -124,7 +168,9 @@ func (p *profileFile) bytes() []byte {
 	return b.Bytes()
 }
 
-func (p *profileFile) marked() bool { return p.value(markKey) == markValue }
+func (p *profileFile) marked() bool {
+	return p.value(markKey) == markValue || p.value(markKey) == markWithin
+}
 
 func (p *profileFile) value(key string) string {
 	for _, l := range p.lines {
@@ -141,12 +187,18 @@ func (p *profileFile) number(i int) int { return bytes.Count(p.before, []byte("\
 
 // set writes the settings over their lines, or below what is ours already, or else below the header.
 func (p *profileFile) set(name string, settings []setting) {
-	if !p.found {
+	given, unended := slices.Clone(settings), p.unended()
+	mark := slices.IndexFunc(given, func(s setting) bool { return s.key == markKey })
+	switch {
+	case !p.found:
 		p.add(name)
+	case p.marked():
+		given[mark].value = p.value(markKey)
+	default:
+		given[mark].value = markWithin
 	}
 	var lines []profileLine
 	last := 0 // behind the last of our lines
-	given := slices.Clone(settings)
 	for _, l := range p.lines {
 		i := slices.IndexFunc(given, func(s setting) bool { return s.key == l.key })
 		switch {
@@ -168,9 +220,12 @@ func (p *profileFile) set(name string, settings []setting) {
 	}
 	p.lines = slices.Insert(lines, last, fresh...)
 	p.endLines()
+	if unended {
+		p.unend()
+	}
 }
 
-// endLines ends all lines that others follow.
+// endLines ends all lines.
 func (p *profileFile) endLines() {
 	if lineEnd(p.header) == "" {
 		p.header += p.end
@@ -182,19 +237,12 @@ func (p *profileFile) endLines() {
 	}
 }
 
-// add begins the section at the file's end.
+// add begins the section at the file's end, behind one line end more: no matter how the file ends, takeBack knows.
 func (p *profileFile) add(name string) {
-	rest := string(p.before)
-	if text := strings.TrimPrefix(rest, byteOrderMark); text != "" {
-		if lineEnd(text) == "" {
-			rest += p.end
-		}
-		lines := slices.Collect(strings.Lines(text))
-		if strings.TrimSpace(lines[len(lines)-1]) != "" {
-			rest += p.end
-		}
+	if len(p.before) > 0 {
+		p.before = append(p.before[:len(p.before):len(p.before)], p.end...)
 	}
-	p.before, p.header, p.found = []byte(rest), "["+name+"]"+p.end, true
+	p.header, p.found = "["+name+"]"+p.end, true
 }
 
 // cutProfile finds the section, and refuses what readers would not agree on.
@@ -215,7 +263,11 @@ func cutProfile(file []byte, name string) (*profileFile, error) {
 		}
 		c.at += len(line)
 	}
+	p.defaults = c.defaults
 	if c.from < 0 {
+		if strings.HasSuffix(text, "\r") {
+			return nil, unclear(c.number, "a carriage return at the end, and no line feed")
+		}
 		p.before = file
 		return p, nil
 	}
@@ -237,6 +289,7 @@ type cutter struct {
 	header       int  // number of our header's line
 	from, length int  // its place
 	till         int  // of what comes behind our section
+	defaults     int  // number of the line of a [DEFAULT]
 }
 
 func (c *cutter) line(line string) error {
@@ -250,6 +303,7 @@ func (c *cutter) line(line string) error {
 		return unclear(c.number, "something else before the first [profile]: is it a credentials file?")
 	case plain[0] != '[':
 	case content[0] != '[':
+		c.look(plain)
 		if c.inside || sectionName(plain) == c.name {
 			return unclear(c.number, "an indented [section], which only some programs take for one")
 		}
@@ -272,7 +326,15 @@ func (c *cutter) section(line, content string) error {
 		c.till = c.at
 	}
 	c.any, c.inside = true, same
+	c.look(content)
 	return nil
+}
+
+// look notes a header that Python's configparser takes for that of what all sections have.
+func (c *cutter) look(header string) {
+	if c.defaults == 0 && sectionName(header) == "DEFAULT" {
+		c.defaults = c.number
+	}
 }
 
 // breaks reports whether a line has characters in it at which some reader begins a new one.

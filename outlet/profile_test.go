@@ -5,6 +5,7 @@ package outlet
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ func settingsOf(t testing.TB, id string) []setting {
 const written = "aws_access_key_id = ASIA1\naws_secret_access_key = se/cret+\naws_session_token = to=ken\naws_account_id = 111122223333\n" +
 	"x_security_token_expires = 2026-11-22T04:04:05Z\nx_managed_by = stile\n"
 
+var within = strings.ReplaceAll(written, "= stile", "= stile, in a profile that was here")
+
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 func TestSetProfile(t *testing.T) {
@@ -39,16 +42,16 @@ func TestSetProfile(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
 		"empty":                {"", "[p]\n" + written},
 		"after another":        {"[default]\nregion = x\n", "[default]\nregion = x\n\n[p]\n" + written},
-		"after a blank line":   {"# mine\n\n", "# mine\n\n[p]\n" + written},
-		"no end of line":       {"[default]\nregion=x", "[default]\nregion=x\n\n[p]\n" + written},
+		"after a blank line":   {"# mine\n\n", "# mine\n\n\n[p]\n" + written},
+		"no end of line":       {"[default]\nregion=x", "[default]\nregion=x\n[p]\n" + written},
 		"Windows":              {"[default]\r\nregion=x\r\n", "[default]\r\nregion=x\r\n\r\n" + crlf("[p]\n"+written)},
 		"ours":                 {"[a]\nx=y\n[p]\n" + before + "\n# of b\n[b]\n", "[a]\nx=y\n[p]\n" + written + "\n# of b\n[b]\n"},
 		"ours, with more":      {"[p]\n# one\nregion = x\n" + before + "s3 =\n  a = b\n[b]", "[p]\n# one\nregion = x\n" + written + "s3 =\n  a = b\n[b]"},
 		"ours without account": {"[p]\n" + strings.ReplaceAll(before, "aws_account_id = 111122223333\n", ""), "[p]\n" + strings.ReplaceAll(written, "aws_account_id = 111122223333\n", "") + "aws_account_id = 111122223333\n"},
 		"ours, other case":     {"[p]\n" + strings.ReplaceAll(before, "aws_access_key_id =", "AWS_Access_Key_ID:"), "[p]\n" + written},
 		"ours, botocore's":     {"[p]\naws_security_token = old\n" + before, "[p]\n" + written},
-		"without keys":         {"[p] # me\nregion = x\n\n[b]\n", "[p] # me\n" + written + "region = x\n\n[b]\n"},
-		"header alone":         {"[p]", "[p]\n" + written},
+		"without keys":         {"[p] # me\nregion = x\n\n[b]\n", "[p] # me\n" + within + "region = x\n\n[b]\n"},
+		"header alone":         {"[p]", "[p]\n" + strings.TrimSuffix(within, "\n")},
 		"names that hold ours": {"[pp]\naws_access_key_id = 1\n[p.p]\n[p p]\n", "[pp]\naws_access_key_id = 1\n[p.p]\n[p p]\n\n[p]\n" + written},
 		"others' nonsense":     {"[a]\n\x00\xff\n  [b]\nwhat\n[a]\n[c\n", "[a]\n\x00\xff\n  [b]\nwhat\n[a]\n[c\n\n[p]\n" + written},
 	} {
@@ -89,6 +92,9 @@ func TestSetProfileRefuses(t *testing.T) {
 		"a setting twice":         {"[p]\nregion=a\nREGION=b\n", "line 3: a setting that stands twice"},
 		"JSON":                    {"{\"AKIASECRET\": 1}", "line 1: something else before the first [profile]"},
 		"a byte order mark":       {"\xef\xbb\xbf[a]\n", "line 1: a byte order mark"},
+		"what all sections have":  {"[DEFAULT]\naws_security_token = AKIASECRET\n[a]\n", "line 1: [DEFAULT]"},
+		"the same, indented":      {"[a]\n  [ DEFAULT ]\n[p]\n", "line 2: [DEFAULT]"},
+		"an old Macintosh":        {"[a]\nb = c\r", "line 2: a carriage return"},
 		"a hidden line":           {"[a]\n# \r[p]\n", "line 2: a control character"},
 		"a hidden line within":    {"[p]\nregion = x\rrole_arn = AKIASECRET\n", "line 2: a control character"},
 	} {
@@ -109,7 +115,9 @@ func TestDropProfile(t *testing.T) {
 	for name, c := range map[string]struct{ file, id, want string }{
 		"alone":       {"[p]\n" + written, "ASIA1", ""},
 		"any":         {"[p]\n" + written, "", ""},
-		"between":     {"[a]\nx=y\n[p]\n" + written + "\n[b]\n", "ASIA1", "[a]\nx=y\n\n[b]\n"},
+		"between":     {"[a]\nx=y\n[p]\n" + written + "\n[b]\n", "ASIA1", "[a]\nx=y\n[b]\n"},
+		"needed":      {"[a]\nx=y\n[p]\n" + written + "[b]\n", "ASIA1", "[a]\nx=y\n[b]\n"},
+		"[DEFAULT]":   {"[DEFAULT]\na=b\n\n[p]\n" + written, "ASIA1", "[DEFAULT]\na=b\n"},
 		"with more":   {"[p]\nregion = x\n" + written + "# why\n", "ASIA1", "[p]\nregion = x\n# why\n"},
 		"another's":   {"[p]\n" + written, "ASIA2", "[p]\n" + written},
 		"not ours":    {"[p]\naws_access_key_id = ASIA1\n", "ASIA1", "[p]\naws_access_key_id = ASIA1\n"},
@@ -124,6 +132,26 @@ func TestDropProfile(t *testing.T) {
 				t.Errorf("got %q, %v, want %q", got, err, c.want)
 			}
 		})
+	}
+}
+
+func TestProfileLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"", "\n", "\r\n", "[a]", "[a]\n", "[a]\n\n", "[a]\n\n\n", "[a]\r\n", "[a]\r\n\r\nb=c", "[a]\nb=c\r\n", "# me\n",
+		"[p]", "[p]\n", "[p]\n\n", "[p]\r\n", "[p]\nregion = x", "[p]\n# me\n\nregion = x\n\n[b]\n", "[a]\n[p]\n[b]", "[a]\n\n[p] ; me\n\n\n[b]"} {
+		now := []byte(file)
+		for _, id := range []string{"ASIA0", "ASIA1", "ASIA2"} { // no more with each
+			var err error
+			for _, settings := range [][]setting{settingsOf(t, id), settingsOf(t, id+"X")} {
+				if now, err = setProfile(now, "p", settings); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if now, err = dropProfile(now, "p", id+"X"); err != nil || string(now) != file {
+				t.Errorf("%q became %q, %v", file, now, err)
+				break
+			}
+		}
 	}
 }
 
@@ -170,7 +198,7 @@ func FuzzSetProfile(f *testing.F) {
 			t.Fatalf("%q became %q", file, got)
 		}
 		for _, s := range settingsOf(t, "ASIA1") {
-			if now.value(s.key) != s.value {
+			if now.value(s.key) != s.value && (s.key != markKey || !now.marked()) {
 				t.Fatalf("%s is %q in %q", s.key, now.value(s.key), got)
 			}
 		}
@@ -184,8 +212,11 @@ func FuzzSetProfile(f *testing.F) {
 			t.Fatalf("%q became %q, %v", got, again, err)
 		}
 		dropped, err := dropProfile(got, "p", "ASIA1")
-		if err != nil || !bytes.HasPrefix(dropped, cut.before) || !bytes.HasSuffix(dropped, cut.after) {
+		if err != nil || !bytes.HasPrefix(dropped, bytes.TrimRight(cut.before, "\r\n")) || !bytes.HasSuffix(dropped, cut.after) {
 			t.Fatalf("%q without it is %q, %v", got, dropped, err)
+		}
+		if !slices.ContainsFunc(cut.lines, func(l profileLine) bool { return slices.Contains(ourKeys, l.key) }) && !bytes.Equal(dropped, file) {
+			t.Fatalf("%q came back as %q", file, dropped)
 		}
 	})
 }
