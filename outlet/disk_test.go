@@ -133,6 +133,11 @@ func TestHangingDiskHoldsUpNoOther(t *testing.T) {
 		r.answers()
 		turn(3 * time.Minute)
 		<-files.Written()
+		told.mu.Lock()
+		if n := strings.Count(strings.Join(told.said, "\n"), " wrote"); n != many+threads { // those that hung wrote what there was then
+			t.Errorf("%d writes are told, want %d", n, many+threads)
+		}
+		told.mu.Unlock()
 		for i, status := range files.Status() {
 			if got := contentOf(t, status.Path); got != "two" || status.State != outlet.StateCurrent || status.Err != nil {
 				t.Errorf("%d: %q, %+v", i, got, status)

@@ -307,3 +307,40 @@ func TestRoleAndRegion(t *testing.T) {
 		})
 	}
 }
+
+// Two that differ in something else than their crossings are not taken for each other, and one of which that changes is
+// still itself.
+func TestFreePortsOfTwins(t *testing.T) {
+	t.Parallel()
+	const (
+		strict = "    - { imds: images, listen: '127.0.0.1:0' }\n"
+		lax    = "    - { imds: images, listen: '127.0.0.1:0', allow_v1: true }\n"
+	)
+	s := newScene(t)
+	s.run()
+	laxAt := func() (at string) {
+		for _, one := range s.sidecar.Report().Serves {
+			s.until("served", func() bool {
+				code, _, err := get("http://" + one.Addresses[0] + "/latest/meta-data/")
+				if code == http.StatusOK {
+					at = one.Addresses[0]
+				}
+				return err == nil
+			})
+		}
+		return at
+	}
+	s.apply("  endpoints:\n" + strict + lax)
+	before := laxAt()
+	s.apply("  endpoints:\n" + lax + strict)
+	if now := laxAt(); now != before || before == "" {
+		t.Errorf("version 1 was answered at %q, and is at %q", before, now)
+	}
+	s.apply("  endpoints:\n    - { ecs: [images], listen: '127.0.0.1:0' }\n    - { ecs: [other], listen: '127.0.0.1:0' }\n")
+	at := func() string { return s.sidecar.Report().Serves[len(s.sidecar.Report().Serves)-1].Addresses[0] }
+	second := at()
+	s.apply("  endpoints:\n    - { ecs: [other], root: other, listen: '127.0.0.1:0' }\n")
+	if now := at(); now != second {
+		t.Errorf("other was at %s, and is at %s", second, now)
+	}
+}
