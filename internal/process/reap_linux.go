@@ -5,7 +5,7 @@ package process
 import (
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,11 +41,11 @@ func reap(command int) (found bool) {
 		return false
 	}
 	ours := waitedFor()
-	if !ours[command] {
+	if !slices.Contains(ours, command) {
 		return false
 	}
 	for _, pid := range all {
-		if !ours[pid] {
+		if !slices.Contains(ours, pid) {
 			ended, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
 			found = found || err == nil && ended == pid
 		}
@@ -55,10 +55,9 @@ func reap(command int) (found bool) {
 
 // children are those of this process, of whichever thread. Source: proc_pid_task(5), children.
 func children() (pids []int) {
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, path := range tasks {
-		list, _ := os.ReadFile(path)
-		for number := range strings.FieldsSeq(string(list)) {
+	for _, task := range listed("/proc/self/task") {
+		list, _ := os.ReadFile("/proc/self/task/" + task + "/children")
+		for _, number := range strings.Fields(string(list)) {
 			if pid, err := strconv.Atoi(number); err == nil {
 				pids = append(pids, pid)
 			}
@@ -69,17 +68,24 @@ func children() (pids []int) {
 
 // waitedFor are the processes that this one has a descriptor of: os/exec has that of each child from its first moment until
 // it has waited for it. Source: pidfd_open(2), fdinfo.
-func waitedFor() map[int]bool {
-	pids := map[int]bool{}
-	descriptors, _ := filepath.Glob("/proc/self/fdinfo/*")
-	for _, path := range descriptors {
-		about, _ := os.ReadFile(path)
-		for line := range strings.Lines(string(about)) {
-			if number, ok := strings.CutPrefix(line, "Pid:"); ok {
-				pid, _ := strconv.Atoi(strings.TrimSpace(number))
-				pids[pid] = true
-			}
+func waitedFor() (pids []int) {
+	for _, descriptor := range listed("/proc/self/fdinfo") {
+		about, _ := os.ReadFile("/proc/self/fdinfo/" + descriptor)
+		if _, after, ok := strings.Cut(string(about), "\nPid:"); ok {
+			number, _, _ := strings.Cut(after, "\n")
+			pid, _ := strconv.Atoi(strings.TrimSpace(number))
+			pids = append(pids, pid)
 		}
 	}
 	return pids
+}
+
+func listed(folder string) []string {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	all, _ := f.Readdirnames(-1)
+	return all
 }
