@@ -4,6 +4,7 @@ package sidecar
 
 import (
 	"context"
+	"net/http"
 	"reflect"
 
 	"github.com/stile-project/stile"
@@ -85,3 +86,10 @@ func Further(s *Sidecar) int { return reflect.ValueOf(s.further).Elem().FieldByN
 
 // Reach has reach called before a disk is asked for what is at a path. It is set before there is a plan.
 func Reach(s *Sidecar, reach func(path string)) { s.disk.reach = reach }
+
+// Handler is what answers at a listener, to be asked without a socket.
+func Handler(s *Sidecar, listener string) http.Handler {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listeners[listener].Handler
+}

@@ -213,7 +213,8 @@ func (m *several) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // only hides that a handler can be closed: it may go on at another listener.
 type only struct{ http.Handler }
 
-// closeHandlers closes what answers at endpoints that are no more.
+// closeHandlers closes what answers at endpoints that are no more. Who waits at a metadata server for a change waits on at the
+// one in its place.
 func closeHandlers(before, now map[string]*listener) {
 	kept := map[*endpoint]bool{}
 	for _, l := range now {
@@ -223,11 +224,31 @@ func closeHandlers(before, now map[string]*listener) {
 	}
 	for _, l := range before {
 		for _, e := range l.endpoints {
-			if c, ok := e.handler.(interface{ Close() }); ok && !kept[e] {
+			if kept[e] {
+				continue
+			}
+			if h, ok := e.handler.(*gce.Handler); ok {
+				h.Yield(inPlaceOf(l, now))
+			} else if c, ok := e.handler.(interface{ Close() }); ok {
 				c.Close()
 			}
 		}
 	}
+}
+
+// inPlaceOf is the metadata server where another was; nil: there is none.
+func inPlaceOf(was *listener, now map[string]*listener) *gce.Handler {
+	for name, l := range now {
+		if l.Address != was.Address || isFree(l.Address) && name != was.Name {
+			continue
+		}
+		for _, e := range l.endpoints {
+			if h, ok := e.handler.(*gce.Handler); ok {
+				return h
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Sidecar) endpoint(e config.Endpoint, next map[string]*held) (*endpoint, error) {

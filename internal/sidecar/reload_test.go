@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stile-project/stile/config"
 	"github.com/stile-project/stile/internal/assemble"
@@ -342,5 +344,43 @@ func TestClose(t *testing.T) {
 	}
 	if _, err := keeper.Credential(t.Context()); err == nil || s.exchanges() != 0 {
 		t.Error("the crossing is still exchanged")
+	}
+}
+
+// Who waits at the metadata server for a change is told of one that a reload makes, at a free port and at a fixed one; and
+// waits on through one that changes something else.
+func TestWaitForAChangeByReload(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{"'127.0.0.1:0'", "'unix:SOCKET'"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t)
+			serve := func(zone, project string) {
+				s.apply("  endpoints: [{ gce: warehouse, listen: " + strings.ReplaceAll(listen, "SOCKET", filepath.Join(s.folder, "s")) + ", zone: " + zone + ", project: " + project + " }]\n")
+			}
+			serve("europe-west1-b", "one-proj")
+			start := time.Now()
+			var took time.Duration
+			answered := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodGet, "/computeMetadata/v1/instance/zone?wait_for_change=true", nil)
+			r.Header.Set("Metadata-Flavor", "Google")
+			h := sidecar.Handler(s.sidecar, "gce/warehouse")
+			go func() {
+				h.ServeHTTP(answered, r)
+				took = time.Since(start)
+			}()
+			synctest.Wait()
+			time.Sleep(time.Second)
+			serve("europe-west1-b", "other-proj")
+			synctest.Wait()
+			if took != 0 {
+				t.Fatalf("%s: answered %q after %v, with no change", listen, answered.Body, took)
+			}
+			time.Sleep(time.Second)
+			serve("europe-west1-c", "other-proj")
+			synctest.Wait()
+			if got := answered.Body.String(); !strings.HasSuffix(got, "/zones/europe-west1-c") || took != 2*time.Second {
+				t.Errorf("%s: answered %q after %v, want the new zone after 2s", listen, got, took)
+			}
+		})
 	}
 }

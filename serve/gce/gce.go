@@ -60,6 +60,7 @@ type Handler struct {
 	waiters atomic.Int64
 	done    chan struct{}
 	closed  sync.Once
+	next    atomic.Pointer[Handler] // who answers in its place
 }
 
 // New makes a handler. It fails with [stile.ErrMisuse] for a crossing that does not lead into Google Cloud.
@@ -78,6 +79,15 @@ func New(c offer.Crossing, o Options) (*Handler, error) {
 	h.ownScopes = inOrder(slices.Clone(h.google.Scopes))
 	h.tree = sync.OnceValue(func() any { return h.plant() })
 	return h, nil
+}
+
+// Yield closes h, and has those who wait for a change wait for one at next, which is served in its place: what is there
+// otherwise is what they wait for. Nil: there is none, and the wait ends.
+func (h *Handler) Yield(next *Handler) {
+	if next != h {
+		h.next.Store(next)
+	}
+	h.Close()
 }
 
 // Close ends waiting for changes, and closes the suppliers that were made for other scopes and for audiences. The

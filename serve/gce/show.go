@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// LongestWait is how long a request with wait_for_change is held back at most. Nothing here changes, so each ends in its
-// own timeout_sec or after this; a server's write timeout has to be longer.
+// LongestWait is how long a request with wait_for_change is held back at most. Nothing here changes but by [Handler.Yield], so
+// each ends in its own timeout_sec or after this; a server's write timeout has to be longer.
 const LongestWait = time.Minute
 
 // mostWaiters is how many requests may wait for a change at once.
@@ -45,7 +45,7 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, at any, name stri
 	sum := sha256.Sum256([]byte(body))
 	etag := hex.EncodeToString(sum[:8])
 	if strings.EqualFold(query.Get("wait_for_change"), "true") && (!query.Has("last_etag") || query.Get("last_etag") == etag) {
-		if !h.wait(w, r, query) {
+		if !h.wait(w, r, query, etag) {
 			return
 		}
 	}
@@ -56,9 +56,9 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, at any, name stri
 	_, _ = io.WriteString(w, body) // a client that left misses nothing
 }
 
-// wait holds a request back until its timeout, the client or the server ends. It reports whether to answer the request
-// now; if not, it was refused.
-func (h *Handler) wait(w http.ResponseWriter, r *http.Request, query url.Values) bool {
+// wait holds a request back until its timeout, or the client or the server ends. It reports whether to answer the request
+// now; if not, it was answered. etag is that of what the client waits to see changed.
+func (h *Handler) wait(w http.ResponseWriter, r *http.Request, query url.Values, etag string) bool {
 	limit := LongestWait
 	if s := query.Get("timeout_sec"); s != "" {
 		seconds, err := strconv.ParseUint(s, 10, 31)
@@ -73,14 +73,30 @@ func (h *Handler) wait(w http.ResponseWriter, r *http.Request, query url.Values)
 		page(w, http.StatusServiceUnavailable, "Too many requests wait for a change.")
 		return false
 	}
+	start := time.Now()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-r.Context().Done():
 	case <-h.done:
+		if next := h.next.Load(); next != nil {
+			next.goOn(w, r, query, etag, limit-time.Since(start))
+			return false
+		}
 	}
 	return true
+}
+
+// goOn has a request wait here that another handler was asked: it is answered at once if what it waits for is another here.
+func (h *Handler) goOn(w http.ResponseWriter, r *http.Request, query url.Values, etag string, left time.Duration) {
+	query.Set("last_etag", etag)
+	query.Set("timeout_sec", strconv.FormatInt(max(0, int64(left/time.Second)), 10))
+	asked := *r.URL
+	asked.RawQuery = query.Encode()
+	again := r.WithContext(r.Context())
+	again.URL = &asked
+	h.ServeHTTP(w, again)
 }
 
 // listing names a folder's entries, one to a line, with a slash behind those that are folders.

@@ -143,3 +143,64 @@ func TestWaitEnds(t *testing.T) {
 		}
 	})
 }
+
+// Who waits sees the change when another handler comes in the place of the one that was asked, whether told of an etag or not,
+// and goes on waiting when what it waits for is the same there.
+func TestWaitSeesTheNextHandler(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		made := func(zone string) *gce.Handler {
+			x := c.crossing()
+			x.Google.Zone = zone
+			h, err := gce.New(x, gce.Options{Clock: c.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		first, second, third := made("europe-west1-b"), made("europe-west1-c"), made("")
+		start := time.Now()
+		type end struct {
+			w     *httptest.ResponseRecorder
+			after time.Duration
+		}
+		var wg sync.WaitGroup
+		wait := func(path string) *end {
+			e := new(end)
+			wg.Go(func() {
+				e.w = get(first, root+path)
+				e.after = time.Since(start)
+			})
+			return e
+		}
+		const in = "?wait_for_change=true&timeout_sec=30"
+		plain, told := wait("instance/zone"+in), wait("instance/zone"+in+"&last_etag="+etag(get(first, root+"instance/zone")))
+		same, untold := wait("project/project-id"+in), wait("instance/id?wait_for_change=true")
+		gone := wait("instance/attributes/" + in + "&alt=json")
+		time.Sleep(10 * time.Second)
+		first.Yield(second)
+		time.Sleep(10 * time.Second)
+		second.Yield(third)
+		if w := get(first, root+"instance/zone"); w.Code != 200 { // of a connection that is slow to hear of it
+			t.Errorf("the first answers %d", w.Code)
+		}
+		wg.Wait()
+		third.Close()
+		for name, test := range map[string]struct {
+			got   *end
+			body  string
+			after time.Duration
+		}{
+			"without an etag":      {plain, "projects/123456789012/zones/europe-west1-c", 10 * time.Second},
+			"with one":             {told, "projects/123456789012/zones/europe-west1-c", 10 * time.Second},
+			"of what is the same":  {same, "demo-proj", 30 * time.Second},
+			"without a time limit": {untold, get(first, root+"instance/id").Body.String(), gce.LongestWait},
+			"of a folder":          {gone, "{}", 30 * time.Second},
+		} {
+			if test.got.w.Code != 200 || test.got.w.Body.String() != test.body || test.got.after != test.after {
+				t.Errorf("%s: %d %s after %v, want %s after %v", name, test.got.w.Code, test.got.w.Body, test.got.after, test.body, test.after)
+			}
+		}
+	})
+}
