@@ -127,7 +127,7 @@ func whatOf(c config.Crossing) string {
 
 func (o Options) fileOf(k config.KeptFile) (outlet.File, error) {
 	var f outlet.File
-	path := ""
+	var path string
 	if p := k.AWSProfile; p != nil {
 		path = p.Path
 		f = outlet.File{Form: outlet.FormProfile, Profile: p.Profile, Mode: config.ParseMode(p.Mode), Group: p.Group, InsecureFolder: p.InsecureFolder}
