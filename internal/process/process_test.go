@@ -64,6 +64,7 @@ func code(err error) int {
 	case errors.As(err, &ended):
 		return ended.Alike()
 	case errors.As(err, &unstarted):
+		fmt.Fprintln(os.Stderr, err)
 		return unstarted.Code()
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)

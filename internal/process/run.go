@@ -26,9 +26,13 @@ import (
 	"syscall"
 )
 
-// Command is the command with a name, found as a shell finds it. The error is an [*Unstarted].
+// Command is the command with a name, found as a shell finds it, but not by way of the current folder: a checkout could
+// bring a program of any name. The error is an [*Unstarted].
 func Command(name string, args ...string) (*exec.Cmd, error) {
 	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrDot) {
+		err = fmt.Errorf("%w: name it by its path, if that is what you mean", err)
+	}
 	if err != nil {
 		return nil, &Unstarted{"find the command", err}
 	}
@@ -47,6 +51,7 @@ func (u *Unstarted) Error() string { return u.Op + ": " + u.Err.Error() }
 func (u *Unstarted) Unwrap() error { return u.Err }
 
 // Code is the exit code of env, nice, nohup and time: 127 for a command that is not there, 126 for one that cannot be run.
+// 126 is also a script without #!, which execvp(3) would have /bin/sh run, and with it a program for another machine.
 // Source: POSIX, env, EXIT STATUS.
 func (u *Unstarted) Code() int {
 	const cannotRun, notThere = 126, 127
@@ -146,7 +151,11 @@ func (s *Signals) Run(child *exec.Cmd) error {
 	defer runtime.UnlockOSThread()
 	tie(child)
 	s.listen(passedOn)
-	if err := child.Start(); err != nil {
+	err := child.Start()
+	if errors.Is(err, syscall.ENOEXEC) {
+		err = fmt.Errorf("%w: a script must begin with #! and its interpreter, a program must be made for this machine", err)
+	}
+	if err != nil {
 		return &Unstarted{"start the command", err}
 	}
 	var following sync.WaitGroup
