@@ -24,8 +24,10 @@ const OwnerOnly fs.FileMode = 0o600
 // else: it is replaced, not written over, so the folder must be writable too. Of a symbolic link, what it leads to is
 // replaced.
 //
-// A path that others could lead elsewhere is refused with [stile.ErrMisuse]: one with .. in it, or through a folder
-// that everyone may write to, unless its sticky bit is set.
+// A path that others could lead elsewhere is refused with [stile.ErrMisuse]: one with .. in it; through a folder that
+// everyone may write to, unless its sticky bit is set; and on Unix through a symbolic link that is neither this user's nor
+// root's, or through what belongs to another user in a folder that a group may write to and is not theirs. Folders of other
+// users are taken, so that root can write into their homes: what is replaced there is theirs.
 type File struct {
 	Path string // required
 	Form Form   // zero: the token alone
@@ -40,8 +42,8 @@ type File struct {
 	// Group owns the file: a name or a number. Empty: that of the file of profiles that is there, or else what the system
 	// gives to a new file: the folder's in one with the set-group-id bit, and on BSD and macOS, or else the process's.
 	Group string
-	// InsecureFolder takes folders that everyone may write to: a volume that only containers of one pod see, which
-	// Kubernetes makes so.
+	// InsecureFolder takes folders that everyone or a group may write to: a volume that only containers of one pod see, which
+	// Kubernetes makes so. Of links in there it takes no others.
 	InsecureFolder bool
 }
 
@@ -58,9 +60,9 @@ func (f File) Check() error {
 		return f.fail("check the file", err)
 	}
 	if f.Form == FormProfile {
-		old, _, err := p.read()
+		old, before, err := p.read()
 		if err == nil {
-			_, err = p.mode(f)
+			_, err = p.mode(f, before)
 		}
 		if err == nil {
 			_, err = setProfile(old, f.profile(), nil)

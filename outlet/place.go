@@ -23,6 +23,7 @@ const (
 type place struct {
 	path   string
 	folder bool // the folder is there
+	strict bool // everyone may make files in the folder
 }
 
 // beside is the name of a hidden file in the same folder. What a process that died has left there, the next takes over.
@@ -55,10 +56,20 @@ func (f File) place() (place, error) {
 type walk struct {
 	file   File
 	at     string // a folder that was looked at
-	strict bool   // everyone may make files in the folder: what is there may be anyone's
+	folder fs.FileInfo
+	ground ground
 	rest   []string
 	links  int
 }
+
+// A ground is who may put things into a folder.
+type ground int
+
+const (
+	groundOwn    ground = iota // its owner and root, or whoever does, if that was said to be safe
+	groundShared               // its group too
+	groundOpen                 // everyone, but each may remove no more than what is theirs
+)
 
 // begin goes to the root of an absolute path.
 func (w *walk) begin(path string) error {
@@ -69,8 +80,13 @@ func (w *walk) begin(path string) error {
 
 func (w *walk) enter(folder string) (err error) {
 	w.at = folder
-	w.strict, err = w.file.folder(folder)
+	w.folder, w.ground, err = w.file.folder(folder)
 	return err
+}
+
+// place is where the walk came to.
+func (w *walk) place(path string, folder bool) place {
+	return place{path, folder, folder && w.ground == groundOpen}
 }
 
 // step takes the next name of the path. It gives the place once it is there.
@@ -85,13 +101,16 @@ func (w *walk) step() (place, error) {
 	info, err := os.Lstat(next)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && last:
-		return place{next, true}, nil
+		return w.place(next, true), nil
 	case errors.Is(err, fs.ErrNotExist) && len(w.rest) == 1:
-		return place{filepath.Join(next, w.rest[0]), false}, nil
+		return w.place(filepath.Join(next, w.rest[0]), false), nil
 	case err != nil:
 		return place{}, err
-	case w.strict && !trusted(info):
-		return place{}, refused("name a folder of your own", "%s belongs to another user, in a folder that everyone may write to", next)
+	}
+	if err := w.mayUse(next, info, last); err != nil {
+		return place{}, err
+	}
+	switch {
 	case info.Mode().Type() == fs.ModeSymlink:
 		return place{}, w.follow(next)
 	case last && info.IsDir():
@@ -99,9 +118,33 @@ func (w *walk) step() (place, error) {
 	case last && !info.Mode().IsRegular():
 		return place{}, refused("", "%s is no file that could be replaced", next)
 	case last:
-		return place{next, true}, nil
+		return w.place(next, true), nil
 	}
 	return place{}, w.enter(next)
+}
+
+// mayUse refuses what somebody else may have put in the path's way. Other users' folders, and what is in them, are taken: root
+// writes into their homes, and what is replaced there is theirs. But a link there would lead root to where they may not
+// write; and a file of profiles keeps its owner, who would get the credential.
+func (w *walk) mayUse(path string, info fs.FileInfo, last bool) error {
+	link := info.Mode().Type() == fs.ModeSymlink
+	known := trusted(info) || info.Mode().IsRegular() && w.file.Form != FormProfile
+	switch {
+	case w.ground == groundOpen && !trusted(info):
+		return refused("name a folder of your own", "%s belongs to another user, in a folder that everyone may write to", path)
+	case link && !trusted(info):
+		return refused("name the place that it leads to", "%s is a symbolic link of another user", path)
+	case link && hasNames(info) && (w.ground != groundOwn || !trusted(w.folder)):
+		return refused("name the place that it leads to", "%s is a symbolic link with a second name, which anyone may have given it", path)
+	case w.file.InsecureFolder:
+		return nil
+	case w.ground == groundShared && !known && !sameOwner(info, w.folder):
+		return refused("chmod g-w "+w.at+", name another folder, or say that this one is safe all the same",
+			"%s belongs to another user, in a folder that its group may write to", path)
+	case last && !known && !trusted(w.folder) && !sameOwner(info, w.folder):
+		return refused("chown it, or say that the folder is safe all the same", "%s belongs to another user than its folder, and would give them the credential", path)
+	}
+	return nil
 }
 
 // follow puts where a link leads in front of the rest.
@@ -133,24 +176,27 @@ func elements(path string) (names []string) {
 	return names
 }
 
-// folder reports whether everyone may make files in the folder.
-func (f File) folder(path string) (strict bool, err error) {
+// folder looks who may make files in the folder.
+func (f File) folder(path string) (fs.FileInfo, ground, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return false, err
+		return nil, 0, err
 	}
 	if !info.IsDir() {
-		return false, fmt.Errorf("%s: %w", path, errNotFolder)
+		return nil, 0, fmt.Errorf("%s: %w", path, errNotFolder)
 	}
-	everyone := writableByAll(info)
-	if everyone && info.Mode()&fs.ModeSticky == 0 {
-		if f.InsecureFolder {
-			return false, nil
-		}
-		return false, refused("chmod o-w "+path+", name another folder, or say that this one is safe all the same",
+	switch {
+	case writableByAll(info) && info.Mode()&fs.ModeSticky != 0:
+		return info, groundOpen, nil
+	case f.InsecureFolder:
+		return info, groundOwn, nil
+	case writableByAll(info):
+		return nil, 0, refused("chmod o-w "+path+", name another folder, or say that this one is safe all the same",
 			"everyone may write to %s, and could put another file in the place of this one", path)
+	case writableByGroup(info) && info.Mode()&fs.ModeSticky == 0:
+		return info, groundShared, nil
 	}
-	return everyone, nil
+	return info, groundOwn, nil
 }
 
 var errNotFolder = errors.New("not a folder")
@@ -179,25 +225,20 @@ func (p place) read() ([]byte, fs.FileInfo, error) {
 	return content, info, err
 }
 
-// mode is the mode that the file is to have.
-func (p place) mode(f File) (fs.FileMode, error) {
+// mode is the mode that the file is to have. A file of profiles that is there has a say in it; before tells of the very file
+// that was read.
+func (p place) mode(f File, before fs.FileInfo) (fs.FileMode, error) {
 	mode := f.Mode
 	if mode == 0 {
 		mode = OwnerOnly
 	}
-	if f.Form != FormProfile {
-		return mode, nil
-	}
-	info, err := os.Lstat(p.path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case f.Form != FormProfile || before == nil:
 		return mode, nil
-	case err != nil:
-		return 0, err
 	case f.Mode != 0:
-		return info.Mode().Perm() & f.Mode, nil
-	case open(info):
-		return 0, refused("chmod 600 "+p.path+", or say which mode it may have", "others may read or write %s (mode %#o)", p.path, info.Mode().Perm())
+		return before.Mode().Perm() & f.Mode, nil
+	case open(before):
+		return 0, refused("chmod 600 "+p.path+", or say which mode it may have", "others may read or write %s (mode %#o)", p.path, before.Mode().Perm())
 	}
-	return info.Mode().Perm(), nil
+	return before.Mode().Perm(), nil
 }

@@ -233,7 +233,11 @@ func nobody(t *testing.T, cmd *exec.Cmd, dir string) {
 	}
 	copied := dir + ".program"
 	t.Cleanup(func() { _ = os.Remove(copied) })
-	if err := os.WriteFile(copied, program, 0o755); err != nil {
+	// What another test starts meanwhile would have the file open for writing until it runs: "text file busy".
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(copied, program, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd.Path, cmd.Dir = copied, "/"
@@ -458,6 +462,115 @@ func TestFoldersOfEveryone(t *testing.T) {
 			t.Errorf("%s of somebody else: %v", name, err)
 		}
 	}
+}
+
+// Root writes where users may: they lead it nowhere else, and get no credential that was for another.
+func TestOthersFolders(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const app, other, group = 65534, 65533, 12345
+	for name, c := range map[string]struct {
+		folder fs.FileMode
+		owner  int
+		plant  func(path, secret string) error // at path, where the file is to be, or its folder
+		form   outlet.Form
+		below  bool // the file is in what was planted
+		taken  bool
+		unsafe bool // taken if the folder is said to be safe
+		want   string
+	}{
+		"nothing, in a home":           {folder: 0o755, owner: app, taken: true, unsafe: true},
+		"a file, in a home":            {folder: 0o755, owner: app, plant: file(app), taken: true, unsafe: true},
+		"profiles, in a home":          {folder: 0o700, owner: app, plant: file(app), form: outlet.FormProfile, taken: true, unsafe: true},
+		"profiles, private group":      {folder: 0o775, owner: app, plant: file(app), form: outlet.FormProfile, taken: true, unsafe: true},
+		"a folder, in a home":          {folder: 0o775, owner: app, plant: folder(app), below: true, taken: true, unsafe: true},
+		"a link, in a home":            {folder: 0o755, owner: app, plant: link(app), want: "link of another user"},
+		"a link to a folder":           {folder: 0o755, owner: app, plant: linkToFolder(app), below: true, want: "link of another user"},
+		"root's link, in a home":       {folder: 0o755, owner: app, plant: link(0), taken: true, unsafe: true},
+		"root's link, with two names":  {folder: 0o755, owner: app, plant: linkTwice, want: "second name"},
+		"the same, in root's folder":   {folder: 0o755, owner: 0, plant: linkTwice, taken: true, unsafe: true},
+		"a link, in a group's folder":  {folder: 0o775 | fs.ModeSetgid, owner: 0, plant: link(app), want: "link of another user"},
+		"a file, in a group's folder":  {folder: 0o775 | fs.ModeSetgid, owner: 0, plant: file(app), taken: true, unsafe: true},
+		"profiles, in a group's":       {folder: 0o775 | fs.ModeSetgid, owner: 0, plant: file(app), form: outlet.FormProfile, unsafe: true, want: "its group may write to"},
+		"a folder, in a group's":       {folder: 0o775, owner: other, plant: folder(app), below: true, unsafe: true, want: "its group may write to"},
+		"another's profiles":           {folder: 0o755, owner: other, plant: file(app), form: outlet.FormProfile, unsafe: true, want: "another user than its folder"},
+		"root's file by a second name": {folder: 0o755, owner: app, plant: func(path, secret string) error { return os.Link(secret, path) }, taken: true, unsafe: true},
+	} {
+		for _, insecure := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, insecure), func(t *testing.T) {
+				t.Parallel()
+				root := t.TempDir()
+				dir, secret := filepath.Join(root, "dir"), filepath.Join(root, "secret", "root-only.conf")
+				if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(filepath.Dir(secret), 0o700), os.WriteFile(secret, []byte("# root's"), 0o640),
+					os.Chown(dir, c.owner, group), os.Chmod(dir, c.folder)); err != nil {
+					t.Fatal(err)
+				}
+				before, err := os.Stat(secret)
+				if err != nil {
+					t.Fatal(err)
+				}
+				path, cred := filepath.Join(dir, "file"), idToken
+				if c.plant != nil {
+					if err := c.plant(path, secret); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if c.below {
+					path = filepath.Join(path, "root-only.conf")
+				}
+				if c.form == outlet.FormProfile {
+					cred = session
+					longAgo(t, path)
+				}
+				f := outlet.File{Path: path, Form: c.form, InsecureFolder: insecure}
+				want := c.taken && !insecure || c.unsafe && insecure
+				err = f.Write(t.Context(), cred)
+				if want != (err == nil) || !want && (!errors.Is(err, stile.ErrMisuse) || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				if told, ok := errors.AsType[*stile.Error](err); ok && told.Hint == "" {
+					t.Errorf("%v, without a hint", err)
+				}
+				if strings.Contains(name, "root's link") || strings.HasPrefix(name, "the same") {
+					return // that is where it was to go
+				}
+				after, failed := os.Stat(secret)
+				content, unread := os.ReadFile(secret)
+				if failed != nil || unread != nil || string(content) != "# root's" || after.Mode() != before.Mode() || after.Sys().(*syscall.Stat_t).Uid != 0 || !os.SameFile(after, before) {
+					t.Errorf("root's file is %q, %v: %v, %v", content, after, failed, unread)
+				}
+			})
+		}
+	}
+}
+
+func file(owner int) func(string, string) error {
+	return func(path, _ string) error {
+		return errors.Join(os.WriteFile(path, []byte("# theirs\n"), 0o600), os.Chown(path, owner, -1))
+	}
+}
+
+func folder(owner int) func(string, string) error {
+	return func(path, _ string) error { return errors.Join(os.Mkdir(path, 0o755), os.Chown(path, owner, -1)) }
+}
+
+func link(owner int) func(string, string) error {
+	return func(path, secret string) error {
+		return errors.Join(os.Symlink(secret, path), os.Lchown(path, owner, -1))
+	}
+}
+
+func linkToFolder(owner int) func(string, string) error {
+	return func(path, secret string) error {
+		return errors.Join(os.Symlink(filepath.Dir(secret), path), os.Lchown(path, owner, -1))
+	}
+}
+
+func linkTwice(path, secret string) error {
+	first := filepath.Join(filepath.Dir(secret), "link")
+	return errors.Join(os.Symlink(secret, first), os.Link(first, path))
 }
 
 func TestOddFilesStay(t *testing.T) {

@@ -73,7 +73,7 @@ func (f File) try(ctx context.Context, p place, seen *watch, change func(old []b
 	content, err := change(old)
 	var mode fs.FileMode
 	if err == nil {
-		mode, err = p.mode(f)
+		mode, err = p.mode(f, before)
 	}
 	if err == nil && bytes.Equal(old, content) && (before == nil || before.Mode().Perm() == mode && f.Group == "") && (before != nil || len(content) == 0) {
 		return before, nil

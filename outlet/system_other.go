@@ -16,9 +16,12 @@ import (
 const noFollow = 0
 
 // Who may do what is left to the ACLs of the folder.
-func trusted(fs.FileInfo) bool       { return true }
-func writableByAll(fs.FileInfo) bool { return false }
-func open(fs.FileInfo) bool          { return false }
+func trusted(fs.FileInfo) bool                { return true }
+func sameOwner(fs.FileInfo, fs.FileInfo) bool { return true }
+func hasNames(fs.FileInfo) bool               { return false }
+func writableByAll(fs.FileInfo) bool          { return false }
+func writableByGroup(fs.FileInfo) bool        { return false }
+func open(fs.FileInfo) bool                   { return false }
 
 // rename replaces the file to, whole or not at all. Windows refuses that while another process reads the file, which
 // takes it microseconds.

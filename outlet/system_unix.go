@@ -20,12 +20,27 @@ import (
 const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
 // trusted reports whether this user or root owns what info tells of.
-func trusted(info fs.FileInfo) bool {
+func trusted(info fs.FileInfo) bool { return trustedBy(os.Geteuid(), info) }
+
+func trustedBy(user int, info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (int(stat.Uid) == os.Geteuid() || stat.Uid == 0)
+	return ok && (int(stat.Uid) == user || stat.Uid == 0)
 }
 
-func writableByAll(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
+func sameOwner(a, b fs.FileInfo) bool {
+	one, ok := a.Sys().(*syscall.Stat_t)
+	other, too := b.Sys().(*syscall.Stat_t)
+	return ok && too && one.Uid == other.Uid
+}
+
+// hasNames reports whether there are further names (hard links) for it.
+func hasNames(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
+}
+
+func writableByAll(info fs.FileInfo) bool   { return info.Mode().Perm()&0o002 != 0 }
+func writableByGroup(info fs.FileInfo) bool { return info.Mode().Perm()&0o020 != 0 }
 
 // open reports whether others than the owner and the group may do anything with a file, or the group change it.
 func open(info fs.FileInfo) bool { return info.Mode().Perm()&0o027 != 0 }
