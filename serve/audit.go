@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os/user"
@@ -24,6 +25,8 @@ const (
 	// endpoints. A process that is killed outright loses what waits.
 	queued   = 512
 	patience = time.Second
+	// lastLines is how long the end waits for what waits to be written.
+	lastLines = 5 * time.Second
 
 	longestWhat = 512 // an audience is the caller's own words
 )
@@ -39,7 +42,10 @@ type audit struct {
 	closed bool
 	lines  chan line
 	done   chan struct{}
-	stuck  atomic.Bool // the last line found no room
+	ending sync.Once
+	ended  error        // once ending is done
+	stuck  atomic.Bool  // the last line found no room
+	held   atomic.Int64 // lines that the writer has, and may not have written
 
 	names    map[uint32]string // of users; the writer's own
 	callers  callers           // the same
@@ -70,9 +76,13 @@ func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logg
 	go func() {
 		defer close(a.done)
 		for l := range a.lines {
+			a.held.Add(1)
 			a.write(l)
-			if len(a.lines) == 0 {
+			if !a.gathers() {
+				a.held.Store(0)
+			} else if len(a.lines) == 0 {
 				a.flush()
+				a.held.Store(0)
 			}
 		}
 	}()
@@ -80,16 +90,32 @@ func newAudit(h slog.Handler, clock func() time.Time, m *metrics, log *slog.Logg
 }
 
 // JSON makes an audit of one JSON object a line. Lines that come at once are written at once, and none waits for another
-// to come. It is made for Options.Audit, and not for use by several loggers.
+// to come. After a line of which only a part could be written, as on a full disk, comes a new one. It is made for
+// Options.Audit, and not for use by several loggers.
 func JSON(w io.Writer) slog.Handler {
-	b := bufio.NewWriterSize(w, 16<<10)
-	return &lineWriter{slog.NewJSONHandler(b, nil), b, w}
+	to := &ends{Writer: w}
+	b := bufio.NewWriterSize(to, 16<<10)
+	return &lineWriter{slog.NewJSONHandler(b, nil), b, to}
 }
 
 type lineWriter struct {
 	slog.Handler
 	gathered *bufio.Writer
-	to       io.Writer
+	to       *ends
+}
+
+// ends knows how what was written ends.
+type ends struct {
+	io.Writer
+	within bool // a line
+}
+
+func (e *ends) Write(b []byte) (int, error) {
+	n, err := e.Writer.Write(b)
+	if n > 0 && n <= len(b) {
+		e.within = b[n-1] != '\n'
+	}
+	return n, err
 }
 
 // Flush forgets what could not be written: a bufio.Writer that failed once would fail for ever, and disks are emptied.
@@ -97,8 +123,17 @@ func (w *lineWriter) Flush() error {
 	err := w.gathered.Flush()
 	if err != nil {
 		w.gathered.Reset(w.to)
+		if w.to.within {
+			_ = w.gathered.WriteByte('\n') // into memory
+		}
 	}
 	return err
+}
+
+// gathers reports whether the handler is such as [JSON].
+func (a *audit) gathers() bool {
+	_, ok := a.handler.(interface{ Flush() error })
+	return ok
 }
 
 // flush writes what a handler of [JSON] has gathered.
@@ -149,17 +184,30 @@ func (a *audit) put(l line, wait time.Duration) {
 	a.metrics.lost()
 }
 
-// close writes what waits.
+// close writes what waits. Whoever reads the audit must not be able to keep stile from ending either: what is not written
+// in time is lost.
 func (a *audit) close() error {
 	a.mu.Lock()
-	first := !a.closed
-	a.closed = true
-	if first {
+	if !a.closed {
 		close(a.lines)
 	}
+	a.closed = true
 	a.mu.Unlock()
-	<-a.done
-	return a.lastFail
+	a.ending.Do(func() { a.ended = a.end() })
+	return a.ended
+}
+
+func (a *audit) end() error {
+	late := time.NewTimer(lastLines)
+	defer late.Stop()
+	select {
+	case <-a.done:
+		return a.lastFail
+	case <-late.C:
+		lost := uint64(len(a.lines)) + uint64(max(a.held.Load(), 0)) //nolint:gosec // as the line says
+		a.metrics.auditLost.Add(lost)
+		return fmt.Errorf("%d lines were not taken within %s: is standard error, or whatever takes them, still read?", lost, lastLines)
+	}
 }
 
 func (a *audit) write(l line) {

@@ -222,3 +222,83 @@ func TestAuditThatIsStuck(t *testing.T) {
 		}
 	})
 }
+
+// An unreadHandler takes no line until it is let go.
+type unreadHandler struct {
+	memoryHandler
+	let chan struct{}
+}
+
+func (h *unreadHandler) Handle(ctx context.Context, r slog.Record) error {
+	<-h.let
+	return h.memoryHandler.Handle(ctx, r)
+}
+
+// Whoever takes no line of the audit keeps nothing from ending, once or again.
+func TestAuditThatIsNotTakenIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &unreadHandler{let: make(chan struct{})}
+		m := newMetrics(time.Now())
+		a := newAudit(h, time.Now, m, slog.New(slog.DiscardHandler))
+		for range 3 {
+			a.put(line{at: time.Now(), file: &FileWrite{}}, 0)
+		}
+		began := time.Now()
+		for range 2 {
+			if err := a.close(); err == nil || !strings.HasPrefix(err.Error(), "3 lines were not taken within ") {
+				t.Errorf("got %v", err)
+			}
+		}
+		if took := time.Since(began); took != lastLines {
+			t.Errorf("it took %s", took)
+		}
+		if lost := m.auditLost.Load(); lost != 3 {
+			t.Errorf("%d lines are counted as lost, want 3", lost)
+		}
+		close(h.let)
+		<-a.done
+	})
+}
+
+// A disk takes some bytes, and then no more.
+type disk struct {
+	bytes.Buffer
+	room int
+}
+
+func (d *disk) Write(b []byte) (int, error) {
+	n, _ := d.Buffer.Write(b[:min(len(b), d.room)])
+	if d.room -= n; n < len(b) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+// After a line that was written in part comes one of its own; after one that was not written at all no empty one.
+func TestAuditAfterHalfALine(t *testing.T) {
+	t.Parallel()
+	for room, want := range map[int][]string{0: {"second", "third"}, 10: {"", "second", "third"}} {
+		d := &disk{room: room}
+		h := JSON(d)
+		log := func(message string, fails bool) {
+			if err := errors.Join(h.Handle(t.Context(), slog.NewRecord(time.Time{}, slog.LevelInfo, message, 0)), h.(interface{ Flush() error }).Flush()); (err != nil) != fails {
+				t.Errorf("%s: %v", message, err)
+			}
+		}
+		log("first", true)
+		log("none", true)
+		d.room = 1 << 20
+		log("second", false)
+		log("third", false)
+		lines := strings.Split(strings.TrimSuffix(d.String(), "\n"), "\n")
+		if len(lines) != len(want) {
+			t.Fatalf("%q", lines)
+		}
+		for i, message := range want {
+			if one := `{"level":"INFO","msg":"` + message + `"}`; message != "" && lines[i] != one {
+				t.Errorf("room for %d: line %d is %q, want %q", room, i, lines[i], one)
+			}
+		}
+	}
+}
