@@ -179,7 +179,7 @@ func (f File) remove(ctx context.Context, wrote stile.Credential) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, p.beside("lock"))
+	unlock, err := lock(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -573,6 +573,54 @@ func linkTwice(path, secret string) error {
 	return errors.Join(os.Symlink(secret, first), os.Link(first, path))
 }
 
+// What keeps a file from being written for ever is named, and so are its owner and the repair.
+func TestLockOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "sticky")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|fs.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	lockOf := func(name string) string { return filepath.Join(dir, "."+name+".stile-lock") }
+	held := func(path string) error {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+		if err == nil {
+			t.Cleanup(func() { _ = file.Close() })
+			err = errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_EX), file.Chown(65534, -1))
+		}
+		return err
+	}
+	for name, c := range map[string]struct {
+		plant func(path string) error
+		root  bool
+		want  string
+	}{
+		"link":   {func(path string) error { return os.Symlink("/nowhere/at/all", path) }, false, "in the place of the lock file"},
+		"folder": {func(path string) error { return os.Mkdir(path, 0o700) }, false, "in the place of the lock file"},
+		"theirs": {held, true, "belongs to user "},
+	} {
+		if c.root && os.Geteuid() != 0 {
+			continue // only root can give files away
+		}
+		if err := c.plant(lockOf(name)); err != nil {
+			t.Fatal(err)
+		}
+		f := outlet.File{Path: filepath.Join(dir, name)}
+		for what, err := range map[string]error{"write": f.Write(t.Context(), idToken), "remove": f.Remove(t.Context(), idToken)} {
+			told, ok := errors.AsType[*stile.Error](err)
+			if !ok || !errors.Is(err, stile.ErrMisuse) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), lockOf(name)) ||
+				!strings.Contains(err.Error(), "user ") || !strings.Contains(told.Hint, lockOf(name)) {
+				t.Errorf("%s, %s: %v, hint %q", name, what, err, told.Hint)
+			}
+		}
+		if err := os.Remove(lockOf(name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Write(t.Context(), idToken); err != nil {
+			t.Errorf("%s, once it is away: %v", name, err)
+		}
+	}
+}
+
 func TestOddFilesStay(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")

@@ -51,7 +51,7 @@ func (f File) replaceOnce(ctx context.Context, seen *watch, change func(old []by
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lock(ctx, p.beside("lock"))
+	unlock, err := lock(ctx, p)
 	if err != nil {
 		return nil, f.replaceable(err)
 	}
@@ -150,19 +150,44 @@ func (k *kept) untouched() bool {
 	return err == nil && k.info != nil && same(info, k.info) && info.Mode() == k.info.Mode()
 }
 
-// lock waits for the lock file at path, which is removed on unlocking. The system ends the lock of a process that dies.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, fmt.Errorf("somebody else has held the lock %s for %s", path, lockPatience))
+// lock waits for the lock file beside a place, which is removed on unlocking. The system ends the lock of a process that
+// dies.
+func lock(ctx context.Context, p place) (unlock func(), err error) {
+	path := p.beside("lock")
+	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, hinted{fmt.Errorf("another program has held the lock %s for %s", path, lockPatience),
+		"see which: fuser " + path})
 	defer cancel()
 	for {
 		unlock, err := tryLock(path)
-		if unlock != nil || err != nil {
-			return unlock, err
+		if unlock != nil {
+			return unlock, nil
+		}
+		if odd := p.oddLock(path); odd != nil {
+			return nil, odd
+		}
+		if err != nil {
+			return nil, err
 		}
 		if err := pause(ctx, lockPoll); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// oddLock tells of what is there instead of a lock file of this package, and of another user's where users keep each other
+// from nothing else: they could hold it for ever.
+func (p place) oddLock(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil
+	case !info.Mode().IsRegular():
+		return refused("remove it: rm -r "+path, "%s, of %s, is in the place of the lock file", path, ownerOf(info))
+	case p.strict && !trusted(info):
+		return refused("name a folder of your own, or have them or root remove it: rm "+path,
+			"the lock file %s belongs to %s, in a folder that everyone may write to", path, ownerOf(info))
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

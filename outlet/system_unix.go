@@ -33,6 +33,18 @@ func sameOwner(a, b fs.FileInfo) bool {
 	return ok && too && one.Uid == other.Uid
 }
 
+// ownerOf names the owner for people.
+func ownerOf(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "somebody"
+	}
+	if known, err := user.LookupId(strconv.FormatUint(uint64(stat.Uid), 10)); err == nil {
+		return "user " + known.Username
+	}
+	return fmt.Sprintf("user %d", stat.Uid)
+}
+
 // hasNames reports whether there are further names (hard links) for it.
 func hasNames(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
