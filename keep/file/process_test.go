@@ -322,7 +322,10 @@ func asNobody(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	self, err := os.ReadFile(os.Args[0])
 	program, temp := filepath.Join(dir, "program"), filepath.Join(dir, "temp")
+	// What another test starts meanwhile would have the file open for writing until it runs: "text file busy".
+	syscall.ForkLock.RLock()
 	err = errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(program, self, 0o755), os.Mkdir(temp, 0o700), os.Chown(temp, uid, uid))
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}
