@@ -31,6 +31,18 @@ var gcloudTests = clientTests{
 		got := l.shell(t).prints(t, "stile", "exec", "direct", "--", "gcloud", "storage", "cat", direct)
 		wantOrders(t, got)
 	},
+	// It takes no account whose name is default, and one without a service account has no other of Google's.
+	"a metadata server of direct access": func(t *testing.T, l *lab) {
+		wantOrders(t, l.shell(t).prints(t, "sh", "-c", `set -e
+run=$(mktemp -d /tmp/stile.XXXXXX)
+trap 'kill $serving; wait; rm -r "$run"' EXIT
+set -- serve --config "$STILE_CONFIG" --gce direct=127.0.0.1:0 --admin "unix:$run/admin"
+stile "$@" 2>/dev/null &
+serving=$!
+stile status --admin "unix:$run/admin" --wait --timeout 30s >/dev/null
+eval "$(stile "$@" --print-env direct)"
+gcloud storage cat `+direct))
+	},
 	"stile token fills its token file": func(t *testing.T, l *lab) {
 		s := l.shell(t)
 		file := s.write(t, "token", s.prints(t, "stile", "token", "warehouse"))

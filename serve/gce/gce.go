@@ -8,8 +8,9 @@
 //   - instance/id, name and hostname are made of the crossing's name: the same at each start, and on each machine.
 //   - instance/region is the zone's name less its last part, by Google's own rule of naming, and else not there.
 //   - Without a service account (direct access) the account is called PROJECT.svc.id.goog, as on GKE for a workload that
-//     is linked to none, or default where the project is not known; its tokens are federated ones, and it has no
-//     identity. Clients cannot do without some name: Python stops where there is none.
+//     is linked to none, with the project's number where its id is not known, or default where neither is; its tokens are
+//     federated ones, and it has no identity. Clients cannot do without some name: Python stops where there is none, and
+//     gcloud takes none that is default.
 //   - An ID token is the same for format=standard and format=full. The claims about a machine, google.compute_engine, are
 //     Google's to sign, and here is no machine of Google's.
 //   - Tokens bound to a certificate (transport, binding-enforcement) are refused: an unbound one in their place would

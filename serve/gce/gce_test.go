@@ -295,10 +295,10 @@ func TestNames(t *testing.T) {
 // Direct access has no service account: the account has a name all the same, and no identity.
 func TestDirectAccess(t *testing.T) {
 	t.Parallel()
-	for project, name := range map[string]string{"demo-proj": "demo-proj.svc.id.goog", "": "default"} {
+	for project, name := range map[[2]string]string{{"demo-proj", "123456789012"}: "demo-proj.svc.id.goog", {"", "123456789012"}: "123456789012.svc.id.goog", {}: "default"} {
 		c := newCloud()
 		x := c.crossing()
-		x.Google.Email, x.Google.IDToken, x.Google.Project = "", nil, project
+		x.Google.Email, x.Google.IDToken, x.Google.Project, x.Google.ProjectNumber = "", nil, project[0], project[1]
 		h := c.handler(t, x)
 		if got := get(h, account+"email").Body.String(); got != name {
 			t.Errorf("e-mail %q, want %q", got, name)

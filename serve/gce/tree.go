@@ -94,6 +94,8 @@ func (h *Handler) account() string {
 		return g.Email
 	case g.Project != "":
 		return g.Project + ".svc.id.goog"
+	case isNumber(g.ProjectNumber): // gcloud takes no account whose name is default
+		return g.ProjectNumber + ".svc.id.goog"
 	}
 	return "default"
 }
