@@ -37,7 +37,8 @@ type File struct {
 	TokenType stile.TokenType
 
 	// Mode is who may read the file. Zero: [OwnerOnly]. A file of profiles that is there already keeps its own mode,
-	// less what a Mode here has not; with none here, one that others than owner and group may read is refused.
+	// less what a Mode here has not, and on Linux its access control list; with none here, one that others than owner and
+	// group may read is refused.
 	Mode fs.FileMode
 	// Group owns the file: a name or a number. Empty: that of the file of profiles that is there, or else what the system
 	// gives to a new file: the folder's in one with the set-group-id bit, and on BSD and macOS, or else the process's.

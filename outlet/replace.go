@@ -87,7 +87,7 @@ func (f File) try(ctx context.Context, p place, seen *watch, change func(old []b
 		return nil, err
 	}
 	fresh := p.beside("new")
-	err = f.prepare(fresh, content, mode, before)
+	err = f.prepare(fresh, p.path, content, mode, before)
 	if err == nil && f.Form == FormProfile {
 		var now []byte
 		var after fs.FileInfo
@@ -107,7 +107,7 @@ func (f File) try(ctx context.Context, p place, seen *watch, change func(old []b
 }
 
 // prepare writes the new file, to the disk itself: a machine that loses power must not come back with an empty one.
-func (f File) prepare(path string, content []byte, mode fs.FileMode, before fs.FileInfo) error {
+func (f File) prepare(path, old string, content []byte, mode fs.FileMode, before fs.FileInfo) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, OwnerOnly)
 	if err != nil {
 		return err
@@ -115,6 +115,9 @@ func (f File) prepare(path string, content []byte, mode fs.FileMode, before fs.F
 	_, err = file.Write(content)
 	if err == nil {
 		err = f.own(file, before)
+	}
+	if err == nil && f.Form == FormProfile && before != nil {
+		err = keepACL(old, path)
 	}
 	if err == nil {
 		err = file.Chmod(mode)
