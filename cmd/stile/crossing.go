@@ -235,7 +235,11 @@ func (p *program) fromFile(ctx context.Context, s *settings, want func(config.To
 			name = fit[0]
 		}
 	}
-	return file.Crossing(name)
+	c, err := file.Crossing(name)
+	if err == nil {
+		p.warnOfMirror(c, file)
+	}
+	return c, err
 }
 
 // narrow lets flags that do not choose a crossing change the one chosen: a flag wins over the file.

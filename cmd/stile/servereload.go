@@ -222,6 +222,8 @@ func (p *program) watch(ctx context.Context, o *serving) (*watched, error) {
 	if file.Store != nil {
 		p.store = *file.Store
 	}
-	w.plan, err = o.planOf(file, where)
+	if w.plan, err = o.planOf(file, where); err == nil && o.printEnv == "" {
+		err = p.asksItself(w.plan)
+	}
 	return w, err
 }
