@@ -263,8 +263,11 @@ func (e *entry) status() Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := Status{Name: e.name, Exchanging: e.flight != nil, Failures: e.failure.row, Err: e.failure.err, FailedAt: e.failure.at}
-	if planned {
+	switch {
+	case planned:
 		s.NextRefresh = due
+	case e.flight == nil && e.failure.answers(m.now()):
+		s.NextRefresh = e.failure.at.Add(e.failure.wait)
 	}
 	if h := e.current.Load(); h != nil {
 		cred := h.record.Credential

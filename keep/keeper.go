@@ -59,13 +59,15 @@ func (k *Keeper) Close() {
 
 // Status is how a crossing stands. Times are zero where there is nothing to tell.
 type Status struct {
-	Name        string
-	Ready       bool // a credential would be handed out now
-	Kind        stile.Kind
-	Principal   string
-	Obtained    time.Time
-	Expires     time.Time
-	NextRefresh time.Time // zero while none is planned: before the first use, or when nobody has asked for long
+	Name      string
+	Ready     bool // a credential would be handed out now
+	Kind      stile.Kind
+	Principal string
+	Obtained  time.Time
+	Expires   time.Time
+	// NextRefresh is when the next exchange is planned; after a failure with nothing to hand out, the time from which asking
+	// exchanges anew. Zero: before the first use, when that time has come, or when nobody has asked for long.
+	NextRefresh time.Time
 	Exchanging  bool
 
 	Failures int   // in a row, since the last success

@@ -353,8 +353,14 @@ func TestKeeperRemembersRefusals(t *testing.T) {
 		if n := target.asked.Load(); n != 1 {
 			t.Errorf("asked %d times, want 1", n)
 		}
+		if next := time.Until(keeper.Status().NextRefresh); next != 10*time.Second {
+			t.Errorf("the status says that it is asked again in %s, want 10s", next)
+		}
 		target.mend()
 		time.Sleep(10*time.Second + time.Nanosecond)
+		if s := keeper.Status(); !s.NextRefresh.IsZero() {
+			t.Errorf("the status says that it is asked again at %s, which has passed", s.NextRefresh)
+		}
 		token(t, keeper)
 	})
 }
