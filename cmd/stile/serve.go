@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -117,13 +116,13 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	if err != nil {
 		return err
 	}
-	defer func() { sent.Close(patienceAfter(err)) }()
+	defer sent.Close(lastTraces)
 	notify := notifier(p.env("NOTIFY_SOCKET"))
 	options := traced(p.sidecarOptions(log), sent)
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
 	options.Standing = p.standing(log, notify)
 	s := sidecar.New(options)
-	defer closeUnless(&err, s)
+	defer s.Close()
 	p.thrift(watched)
 	if err = s.Apply(ctx, watched.plan); err != nil {
 		return err
@@ -131,8 +130,7 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	s.ConfigurationRead(nil)
 	debug.FreeOSMemory() // most of what reading took
 	defer companions.follow(ctx, end, log)()
-	err = p.attend(ctx, end, s, &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces})
-	return err
+	return p.attend(ctx, end, s, &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces})
 }
 
 // knowsFormats refuses a format that there is none of.
@@ -255,8 +253,7 @@ const endPatience = 20 * time.Second
 func (p *program) attend(ctx context.Context, end func(), s *sidecar.Sidecar, r *reloader) error {
 	// Of their own, so that no storm of SIGHUPs takes their room.
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // to the very end: see endAnyhow
 	defer r.run(ctx)()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -264,37 +261,42 @@ func (p *program) attend(ctx context.Context, end func(), s *sidecar.Sidecar, r 
 	told := false
 	select {
 	case err := <-ended:
+		go endAnyhow(signals, true, r.log)
 		return err
 	case <-signals:
 		told = true
 		end()
 	case <-ctx.Done():
 	}
+	go endAnyhow(signals, told, r.log)
 	r.notify.send("STOPPING=1")
-	late := time.NewTimer(endPatience)
-	defer late.Stop()
+	return <-ended // requests under way are finished
+}
+
+// endAnyhow ends the program at another signal, and when the end takes too long, whatever else hangs: a disk, or whoever is
+// to read standard error, to which nothing can be said then.
+func endAnyhow(signals <-chan os.Signal, told bool, log *slog.Logger) {
+	late := time.After(endPatience)
 	for {
-		select { // requests under way are finished, unless there is a second signal
-		case err := <-ended:
-			return err
+		select {
 		case sig := <-signals:
 			if sig == os.Interrupt && !told {
 				told = true // the one that ended ctx
 				continue
 			}
-			return exit(signalCode(sig))
-		case <-late.C:
-			r.log.Error("not everything ends, and stile does all the same", slog.String("hint", "see whether a disk does not answer, such as one on a network"))
-			return exit(failed)
+			os.Exit(signalCode(sig))
+		case <-late:
+			said := make(chan struct{})
+			go func() {
+				defer close(said)
+				log.Error("not everything ends, and stile does all the same", slog.String("hint", "see whether a disk does not answer, such as one on a network"))
+			}()
+			select {
+			case <-said:
+			case <-time.After(lastWords):
+			}
+			os.Exit(failed)
 		}
-	}
-}
-
-// closeUnless closes what serves, unless nothing is to be waited for any more.
-func closeUnless(err *error, s *sidecar.Sidecar) {
-	var atOnce exit
-	if !errors.As(*err, &atOnce) {
-		s.Close()
 	}
 }
 

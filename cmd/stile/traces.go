@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -40,15 +39,6 @@ func traced(o sidecar.Options, sent *exporter.Traces) sidecar.Options {
 	}
 	o.Keep, o.Handler = sent.Options(), sent.Handler
 	return o
-}
-
-// patienceAfter is lastTraces, and nothing where a second signal wants the end at once.
-func patienceAfter(err error) time.Duration {
-	var code exit
-	if errors.As(err, &code) {
-		return 0
-	}
-	return lastTraces
 }
 
 func sameTraces(a, b *config.Traces) bool {
