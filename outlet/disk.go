@@ -177,5 +177,5 @@ func (k *kept) hangs(ctx context.Context) outcome {
 	if ctx.Err() != nil {
 		return outcome{err: ctx.Err()}
 	}
-	return outcome{disk: true, err: k.fail("write the credential", hinted{errHangs, "see whether a network disk is away: ls -l " + k.Path})}
+	return outcome{disk: true, err: k.fail("write the credential to", hinted{errHangs, "see whether a network disk is away: ls -l " + k.Path})}
 }

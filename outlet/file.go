@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,7 +100,7 @@ func (f File) write(ctx context.Context, c, before stile.Credential, seen *watch
 	}
 	content, err := f.change(c)
 	if err != nil {
-		return nil, news, f.fail("write the credential", err)
+		return nil, news, f.fail("write the credential to", err)
 	}
 	renew := func(old []byte) ([]byte, error) {
 		fresh, err := content(old)
@@ -116,7 +115,7 @@ func (f File) write(ctx context.Context, c, before stile.Credential, seen *watch
 		info, err = f.replaceOnce(ctx, seen, renew, makeFolder)
 	}
 	if err != nil {
-		return nil, change{}, f.fail("write the credential", err)
+		return nil, change{}, f.fail("write the credential to", err)
 	}
 	return info, news, nil
 }
@@ -166,7 +165,7 @@ func (f File) Remove(ctx context.Context, wrote stile.Credential) error {
 		return err
 	}
 	if err := f.remove(ctx, wrote); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return f.fail("remove the credential", err)
+		return f.fail("remove the credential from", err)
 	}
 	return nil
 }
@@ -254,10 +253,11 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
+// fail is of an operation that ends in the file: "check the file".
 func (f File) fail(op string, err error) error {
-	e := &stile.Error{Op: op, Err: err, Sent: []slog.Attr{slog.String("file", f.Path)}}
+	e := &stile.Error{Op: op + " " + f.Path, Err: err}
 	if f.Form == FormProfile {
-		e.Sent = append(e.Sent, slog.String("profile", f.profile()))
+		e.Op += ", profile " + f.profile()
 	}
 	if h, ok := errors.AsType[hinted](err); ok {
 		e.Hint = h.hint

@@ -162,7 +162,7 @@ func (k *kept) alone(places map[string]*kept, path string) error {
 		part += "\x00" + k.profile()
 	}
 	if other := places[whole]; other != nil && (other.Form != FormProfile || k.Form != FormProfile) || places[part] != nil {
-		return k.fail("check the file", fmt.Errorf("%w: it is given twice", stile.ErrMisuse))
+		return k.fail("check the file", hinted{fmt.Errorf("%w: it is given twice", stile.ErrMisuse), "name another file, or, of files with profiles, another profile in it; a link leads to the same file"})
 	}
 	places[whole], places[part] = k, k
 	return nil
@@ -331,7 +331,7 @@ func (f *Files) attempt(ctx context.Context, k *kept) outcome {
 	defer cancel()
 	c, err := k.Supplier.Credential(asked)
 	if err == nil && dead(c, time.Now()) {
-		err = k.fail("write the credential", fmt.Errorf("%w: the supplier gave one that has expired", stile.ErrTemporary))
+		err = k.fail("write the credential to", fmt.Errorf("%w: the supplier gave one that has expired", stile.ErrTemporary))
 	}
 	got := f.onDisk(ctx, k, func() outcome {
 		if err != nil {
@@ -352,7 +352,7 @@ func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome 
 		return outcome{}
 	}
 	if dead(c, time.Now()) { // the disk may have been slow
-		return outcome{disk: true, err: k.fail("write the credential", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
+		return outcome{disk: true, err: k.fail("write the credential to", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
 	info, news, err := k.write(ctx, c, k.credential, &k.seen, k.info == nil)
 	if err != nil {
@@ -409,7 +409,7 @@ func (f *Files) end(ctx context.Context) error {
 			continue
 		}
 		if k.working != nil { // and may write it yet
-			failed = append(failed, k.fail("remove the credential", errHangs))
+			failed = append(failed, k.fail("remove the credential from", errHangs))
 			continue
 		}
 		if k.info == nil {
@@ -424,7 +424,7 @@ func (f *Files) end(ctx context.Context) error {
 		case err := <-removed:
 			failed = append(failed, err)
 		case <-time.After(removal / 3): // the others are not to stay for that
-			failed = append(failed, k.fail("remove the credential", errHangs))
+			failed = append(failed, k.fail("remove the credential from", errHangs))
 		}
 	}
 	return errors.Join(failed...)

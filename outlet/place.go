@@ -114,7 +114,7 @@ func (w *walk) step() (place, error) {
 	case info.Mode().Type() == fs.ModeSymlink:
 		return place{}, w.follow(next)
 	case last && info.IsDir():
-		return place{}, refused("", "%s is a folder", next)
+		return place{}, refused("name a file in it", "%s is a folder", next)
 	case last && !info.Mode().IsRegular():
 		return place{}, refused("", "%s is no file that could be replaced", next)
 	case last:
