@@ -25,24 +25,26 @@ func (p *program) configCommand() *cobra.Command {
 }
 
 func (p *program) configCheckCommand() *cobra.Command {
-	var allowHosts []string
+	var s settings
 	cmd := &cobra.Command{
 		Use:   "check [LOCATION]",
 		Short: "Read a stile.yaml or an external_account file strictly, and ask no cloud",
 		Long: `Read a stile.yaml or an external_account file strictly, and ask no cloud what it thinks of it. Every problem is shown
 with its line and column; also what stile serve would refuse on this machine: users, groups and certificates that are
-not there, and files that may not be written. LOCATION is a path, s3://, gs:// or https://; without one it is
-$STILE_CONFIG, then stile.yaml here, then stile/stile.yaml in the user's configuration folder.`,
+not there, and files that may not be written. LOCATION is a path, s3://, gs:// or https://, and the same as --config; without
+one it is $STILE_CONFIG, then stile.yaml here, then stile/stile.yaml in the user's configuration folder.`,
 		Example: `  stile config check
   stile config check /etc/stile/stile.yaml
   stile config check s3://my-bucket/credential.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			named := p.env("STILE_CONFIG")
-			if len(args) > 0 {
-				named = args[0]
+			if cmd.Flags().Changed("config") && len(args) > 0 {
+				return misuse("read the arguments", "--config and %.100s each name a file: drop one", shown(args[0]))
 			}
-			where := cmp.Or(named, p.defaultConfig())
+			if len(args) > 0 {
+				s.configFile = args[0]
+			}
+			where := cmp.Or(s.configFile, p.defaultConfig())
 			if where == "" {
 				return misuse("check the configuration", "there is no stile.yaml here: name a file")
 			}
@@ -52,7 +54,7 @@ $STILE_CONFIG, then stile.yaml here, then stile/stile.yaml in the user's configu
 			if err != nil {
 				return err
 			}
-			good, err := p.check(where, data, p.foreignStore(allowHosts, where, named != ""))
+			good, err := p.check(where, data, p.foreignStore(s.allowHosts, where, s.configFile != ""))
 			if err != nil {
 				return err
 			}
@@ -60,9 +62,7 @@ $STILE_CONFIG, then stile.yaml here, then stile/stile.yaml in the user's configu
 			return err
 		},
 	}
-	cmd.Flags().StringSliceVar(&allowHosts, "allow-host", nil, "let the file name this `HOST` or HOST:PORT outside the clouds' own domains")
-	p.executablesFlag(cmd)
-	under(whichCrossing, cmd.Flags(), "allow-host")
+	p.fileFlags(cmd, &s)
 	return cmd
 }
 
