@@ -3,13 +3,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/internal/sidecar"
@@ -34,23 +37,49 @@ func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) e
 	if f.unasked != nil {
 		p.warn("%v: what is printed is how serve would have it in the environment of this command", f.unasked)
 	}
-	switch o.format {
+	if err := wholeLines(vars); err != nil {
+		return err
+	}
+	var b bytes.Buffer // all of it or nothing
+	if err := writeVariables(&b, o.format, vars, shadows); err != nil {
+		return err
+	}
+	_, err = b.WriteTo(p.stdout)
+	return err
+}
+
+// wholeLines refuses a value that would be read as more than itself: a format of lines cannot hold another, and a terminal
+// would obey.
+func wholeLines(vars []outlet.Variable) error {
+	for _, v := range vars {
+		if strings.ContainsFunc(v.Value, unicode.IsControl) {
+			return &stile.Error{
+				Op: "print the variables", Err: fmt.Errorf("%w: the value of %s has a control character, such as a line break: %.200q", stile.ErrMisuse, v.Name, v.Value),
+				Hint: "have the configuration and the environment name paths and regions without",
+			}
+		}
+	}
+	return nil
+}
+
+func writeVariables(w io.Writer, format string, vars []outlet.Variable, shadows []string) error {
+	switch format {
 	case "json":
 		byName := map[string]string{}
 		for _, v := range vars {
 			byName[v.Name] = v.Value
 		}
-		return writeJSON(p.stdout, byName)
+		return writeJSON(w, byName)
 	case "docker": // docker run --env-file
 		for _, v := range vars {
-			if _, err := fmt.Fprintf(p.stdout, "%s=%s\n", v.Name, v.Value); err != nil {
+			if _, err := fmt.Fprintf(w, "%s=%s\n", v.Name, v.Value); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	shell, unset := o.format, "unset %s\n"
-	switch o.format {
+	shell, unset := format, "unset %s\n"
+	switch format {
 	case "sh":
 		shell = "posix"
 	case "fish":
@@ -59,11 +88,11 @@ func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) e
 		unset = "Remove-Item -ErrorAction SilentlyContinue Env:%s\n"
 	}
 	for _, name := range shadows {
-		if _, err := fmt.Fprintf(p.stdout, unset, name); err != nil {
+		if _, err := fmt.Fprintf(w, unset, name); err != nil {
 			return err
 		}
 	}
-	return outlet.Script(p.stdout, shell, vars)
+	return outlet.Script(w, shell, vars)
 }
 
 // variables are those of the crossing's endpoints, or where it has none, of its files.
