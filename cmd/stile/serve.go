@@ -120,7 +120,7 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	notify := notifier(p.env("NOTIFY_SOCKET"))
 	options := traced(p.sidecarOptions(log), sent)
 	options.Store, options.StoreDeadline, options.Audit, options.Version = store, storeDeadline(p.store), audit.handler, version()["version"]
-	options.Standing = p.standing(log, notify)
+	options.Standing, options.Shared = p.standing(log, notify), p.store.IsShared()
 	s := sidecar.New(options)
 	defer s.Close()
 	p.thrift(watched)

@@ -87,7 +87,11 @@ func (s *Sidecar) holdOn(old *held, c config.Crossing, made parts) *held {
 			return &held{c, made.source, old.crossing, old.keeper, made.around}
 		}
 	}
-	return &held{c, made.source, crossing, s.memory.Keep(crossing, termsOf(c)), made.around}
+	memory := s.memory
+	if !s.o.Shared && !crossing.Keyed() { // a store would refuse it, and a keeper would warn of that
+		memory = s.alone
+	}
+	return &held{c, made.source, crossing, memory.Keep(crossing, termsOf(c)), made.around}
 }
 
 func termsOf(c config.Crossing) keep.Terms {

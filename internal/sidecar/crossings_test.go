@@ -5,6 +5,7 @@ package sidecar_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -199,4 +200,35 @@ func TestLogNamesTheCrossing(t *testing.T) {
 	s.apply("  endpoints: [{ gce: unbound, listen: '127.0.0.1:0' }]\n")
 	s.run()
 	s.until("refused", func() bool { return strings.Contains(s.log.String(), "crossing=unbound") })
+}
+
+// A crossing that no store takes is a matter for whoever asked for a store. Here its token is in a variable that is not set.
+func TestNotSharedIsToldToWhoAskedForSharing(t *testing.T) {
+	t.Parallel()
+	for _, shared := range []bool{false, true} {
+		s := newScene(t)
+		store, err := file.Open(s.folder + "/store")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.options.Store, s.options.Shared = store, shared
+		s.sidecar = sidecar.New(s.options)
+		t.Cleanup(s.sidecar.Close)
+		p := plan(t, "  endpoints: [{ ecs: [images, other], listen: '127.0.0.1:0' }]\n")
+		other := p.Crossings["other"]
+		other.From = config.From{OIDC: &config.FromOIDC{Environment: &config.TokenVariable{Variable: "UNSET"}}}
+		p.Crossings["other"] = other
+		if err := s.sidecar.Apply(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.sidecar.Keeper("other").Credential(t.Context()); !errors.Is(err, stile.ErrNoIdentity) {
+			t.Error(err)
+		}
+		if _, err := s.sidecar.Keeper("images").Credential(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if told := strings.Contains(s.log.String(), "this credential is not shared"); told != shared {
+			t.Errorf("asked for sharing: %t, told: %t:\n%s", shared, told, s.log)
+		}
+	}
 }

@@ -34,6 +34,7 @@ type Options struct {
 
 	Store         keep.Store    // nil: credentials are kept in memory alone
 	StoreDeadline time.Duration // of one call to it; zero: the keeper's own
+	Shared        bool          // somebody asked for a store that machines share, and so wants to know of what is not
 
 	Log     *slog.Logger // required
 	Audit   slog.Handler // nil: none
@@ -69,6 +70,7 @@ type Plan struct {
 type Sidecar struct {
 	o      Options
 	memory *keep.Memory // of the crossings that the plan names
+	alone  *keep.Memory // of those among them that no store takes, where nobody asked for one
 	server *serve.Server
 
 	further *keep.Memory // of those that are made of them for a question
@@ -98,7 +100,7 @@ func New(o Options) *Sidecar {
 		options = append(options, keep.WithTimeout(o.Timeout, o.Overdue))
 	}
 	options = append(options, o.Keep...)
-	s.further = keep.NewMemory(options...)
+	s.further, s.alone = keep.NewMemory(options...), keep.NewMemory(options...)
 	if o.Store != nil {
 		options = append(options, keep.WithStore(o.Store, o.StoreDeadline))
 	}
@@ -199,6 +201,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 func (s *Sidecar) Close() {
 	_ = s.server.Close()
 	s.further.Close()
+	s.alone.Close()
 	s.memory.Close()
 }
 
