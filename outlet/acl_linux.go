@@ -30,12 +30,12 @@ func keepACL(from, to string) error {
 	return nil
 }
 
-// readACL gives nil where the mode says all.
+// readACL gives nil where the mode says all, or the file has just gone, which is seen elsewhere.
 func readACL(path string) ([]byte, error) {
 	list := make([]byte, 1<<16) // no attribute is longer
 	n, err := syscall.Getxattr(path, accessACL, list)
 	switch {
-	case errors.Is(err, syscall.ENODATA), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), err == nil && n == 0:
+	case errors.Is(err, syscall.ENODATA), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), err == nil && n == 0:
 		return nil, nil
 	case err != nil:
 		return nil, &os.PathError{Op: "getxattr", Path: path, Err: err}

@@ -81,7 +81,7 @@ func (f File) Check() error {
 // On failure the file is as it was. The error is an [*stile.Error]: [stile.ErrMisuse] for what the user must mend,
 // [stile.ErrTemporary] for what the disk may take later.
 func (f File) Write(ctx context.Context, c stile.Credential) error {
-	_, _, err := f.write(ctx, c, stile.Credential{}, nil, true)
+	_, _, err := f.write(ctx, c, stile.Credential{}, true)
 	return err
 }
 
@@ -92,32 +92,34 @@ type change struct {
 }
 
 // write tells how the file looked afterwards, and what changed. before is what was written last, of kind 0 for nothing.
-// With a watch it fails with [unrested] where it would have to wait for other programs; with none it waits.
-func (f File) write(ctx context.Context, c, before stile.Credential, seen *watch, makeFolder bool) (fs.FileInfo, change, error) {
+func (f File) write(ctx context.Context, c, before stile.Credential, makeFolder bool) (fs.FileInfo, change, error) {
 	var news change
-	if err := f.plain(); err != nil {
-		return nil, news, err
-	}
-	content, err := f.change(c)
+	renew, err := f.renewal(c, before, &news)
 	if err != nil {
-		return nil, news, f.fail("write the credential to", err)
+		return nil, change{}, err
 	}
-	renew := func(old []byte) ([]byte, error) {
-		fresh, err := content(old)
-		news.wrote = !bytes.Equal(old, fresh)
-		news.foreign = news.wrote && before.Kind != 0 && len(old) > 0 && !f.holds(old, before)
-		return fresh, err
-	}
-	var info fs.FileInfo
-	if seen == nil {
-		info, err = f.replace(ctx, renew, makeFolder)
-	} else {
-		info, err = f.replaceOnce(ctx, seen, renew, makeFolder)
-	}
+	info, err := f.replace(ctx, renew, makeFolder)
 	if err != nil {
 		return nil, change{}, f.fail("write the credential to", err)
 	}
 	return info, news, nil
+}
+
+// renewal is how the content comes from the old one, and tells the news whenever it is asked.
+func (f File) renewal(c, before stile.Credential, news *change) (func(old []byte) ([]byte, error), error) {
+	if err := f.plain(); err != nil {
+		return nil, err
+	}
+	content, err := f.change(c)
+	if err != nil {
+		return nil, f.fail("write the credential to", err)
+	}
+	return func(old []byte) ([]byte, error) {
+		fresh, err := content(old)
+		news.wrote = err == nil && !bytes.Equal(old, fresh)
+		news.foreign = news.wrote && before.Kind != 0 && len(old) > 0 && !f.holds(old, before)
+		return fresh, err
+	}, nil
 }
 
 // holds reports whether the content is what the credential is written as.

@@ -111,7 +111,7 @@ type kept struct {
 
 	credential stile.Credential // as in the file; of kind 0 before the first
 	info       fs.FileInfo      // of the file, as it was written
-	seen       watch            // of the file as others write it
+	sheet      *sheet           // of the profiles in the file; nil: it has none
 	working    <-chan outcome   // of what the disk has been asked and has not answered; nil: nothing
 
 	reported bool // by mu of the Files, as what follows
@@ -130,7 +130,7 @@ func NewFiles(files []Kept, opts Options) (*Files, error) {
 	}
 	f := &Files{opts: opts, disks: newDisks(), first: make(chan struct{}), missing: len(files)}
 	var wrong []error
-	places := make(map[string]*kept)
+	places, sheets := make(map[string]*kept), make(map[string]*sheet)
 	for _, one := range files {
 		k := &kept{Kept: one, status: Status{Path: one.Path}}
 		err := one.plain()
@@ -145,6 +145,10 @@ func NewFiles(files []Kept, opts Options) (*Files, error) {
 		}
 		if one.Form == FormProfile {
 			k.status.Profile = one.profile()
+			if sheets[k.Path] == nil {
+				sheets[k.Path] = newSheet()
+			}
+			k.sheet = sheets[k.Path]
 		}
 		wrong = append(wrong, k.placed(err))
 		f.kept = append(f.kept, k)
@@ -354,7 +358,11 @@ func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome 
 	if dead(c, time.Now()) { // the disk may have been slow
 		return outcome{disk: true, err: k.fail("write the credential to", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
-	info, news, err := k.write(ctx, c, k.credential, &k.seen, k.info == nil)
+	put := k.File.write
+	if k.sheet != nil {
+		put = k.sheet.write(k.File)
+	}
+	info, news, err := put(ctx, c, k.credential, k.info == nil)
 	if err != nil {
 		return outcome{disk: true, err: err}
 	}
@@ -385,7 +393,7 @@ func (k *kept) lost() bool {
 func (f *Files) wrote(k *kept, c stile.Credential, info fs.FileInfo, news change) {
 	first := k.info == nil
 	fresh := k.credential != c
-	k.credential, k.info, k.seen = c, info, watch{known: info}
+	k.credential, k.info = c, info
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k.status.Expires = c.Expires
