@@ -202,19 +202,19 @@ func askStatus(ctx context.Context, at adminPlace) (sidecar.Report, error) {
 func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 	var notes strings.Builder
 	note := func(what, hint string) {
-		fmt.Fprintf(&notes, "\n%s\n", what)
+		fmt.Fprintf(&notes, "\n%s\n", seen(what))
 		if hint != "" {
 			fmt.Fprintf(&notes, "  hint: %s\n", seen(hint))
 		}
 	}
 	if c := r.Configuration; c != nil && !c.Current {
-		note("The configuration was read again "+in(c.FailedAt, now)+" and is not taken over, what was served before goes on: "+seen(c.Error), c.Hint)
+		note("The configuration was read again "+in(c.FailedAt, now)+" and is not taken over, what was served before goes on: "+c.Error, c.Hint)
 	}
 	crossings := [][]string{{"CROSSING", "STATE", "EXPIRES", "NEXT REFRESH", "PRINCIPAL"}}
 	for _, c := range r.Crossings {
-		crossings = append(crossings, []string{c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(seen(c.Principal), "-")})
+		crossings = append(crossings, []string{c.Name, c.State, in(c.Expires, now), in(c.NextRefresh, now), cmp.Or(c.Principal, "-")})
 		if c.Error != "" {
-			note(c.Name+" has failed "+howOften(c.Failures, c.FailedAt, now)+": "+seen(c.Error), c.Hint)
+			note(c.Name+" has failed "+howOften(c.Failures, c.FailedAt, now)+": "+c.Error, c.Hint)
 		}
 	}
 	endpoints := [][]string{{"ENDPOINT", "ADDRESS", "CROSSINGS"}}
@@ -222,7 +222,7 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 		at := strings.Join(e.Addresses, ", ")
 		endpoints = append(endpoints, []string{e.Kind, at, firstOf(e.Crossings)})
 		if e.Error != "" {
-			note(e.Kind+" at "+at+" lets nobody in: "+seen(e.Error), e.Hint)
+			note(e.Kind+" at "+at+" lets nobody in: "+e.Error, e.Hint)
 		}
 	}
 	files := [][]string{{"FILE", "STATE", "EXPIRES", "CROSSING"}}
@@ -233,7 +233,7 @@ func showStatus(w io.Writer, r sidecar.Report, now time.Time) error {
 		}
 		files = append(files, []string{path, f.State, in(f.Expires, now), f.Crossing})
 		if f.Error != "" {
-			note(path+": "+seen(f.Error), f.Hint)
+			note(path+": "+f.Error, f.Hint)
 		}
 	}
 	if err := writeTables(w, crossings, endpoints, files); err != nil {
@@ -262,6 +262,9 @@ func writeTables(w io.Writer, tables ...[][]string) error {
 		}
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, row := range rows {
+			for i := range row {
+				row[i] = seen(row[i]) // whoever answers wrote it
+			}
 			fmt.Fprintln(table, strings.Join(row, "\t"))
 		}
 		if err := table.Flush(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stile-project/stile"
 	"github.com/stile-project/stile/config"
@@ -80,6 +81,31 @@ func TestStatusOfWhatIsMissing(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in:\n%s", want, b.String())
 		}
+	}
+}
+
+// Whoever answers in place of serve writes nothing that a terminal would obey, wherever it stands.
+func TestStatusOfWhoeverAnswers(t *testing.T) {
+	t.Parallel()
+	const bad = "a\x1b]52;c;ZXZpbA==\a\u009b2J\r\n\u202eb"
+	now := time.Unix(1_800_000_000, 0)
+	report := sidecar.Report{
+		Report: serve.Report{
+			Configuration: &serve.ConfigurationReport{Error: bad, Hint: bad, FailedAt: now},
+			Crossings:     []serve.CrossingReport{{Name: bad, State: bad, Principal: bad, Error: bad, Hint: bad}},
+		},
+		Files:  []sidecar.FileReport{{Crossing: bad, Path: bad, Profile: bad, State: bad, Error: bad, Hint: bad}},
+		Serves: []sidecar.Served{{Kind: bad, Listen: bad, Addresses: []string{bad}, Crossings: []string{bad}, Error: bad, Hint: bad}},
+	}
+	var b strings.Builder
+	if err := showStatus(&b, report, now); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		t.Errorf("%q", b.String())
+	}
+	if lines := strings.Count(b.String(), "\n"); lines != 20 {
+		t.Errorf("%d lines:\n%s", lines, b.String())
 	}
 }
 
