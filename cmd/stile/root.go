@@ -82,7 +82,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 		}
 		return p.settle()
 	}
-	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take, a `DURATION` such as 30s")
+	root.PersistentFlags().DurationVar(&p.timeout, "timeout", time.Minute, "how long the whole command may take, a `DURATION` such as 30s; of exec each wait for the credential, not the command; of serve each reading of the file")
 	root.PersistentFlags().StringVar(&p.caFile, "ca-file", p.env("STILE_CA_FILE"), "trust the CA certificates of this PEM `FILE` as well [$STILE_CA_FILE]")
 	root.PersistentFlags().StringVar(&p.certFile, "client-cert", "", "present the client certificate of this PEM `FILE` to the clouds, for a target with mtls")
 	root.PersistentFlags().StringVar(&p.keyFile, "client-key", "", "the private key of --client-cert, a PEM `FILE`")
