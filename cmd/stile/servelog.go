@@ -19,9 +19,17 @@ import (
 // logger writes what a command that keeps running has to say: lines for people, or JSON.
 func (p *program) logger(format string) *slog.Logger {
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, nil))
+		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: withUnit}))
 	}
 	return slog.New(&plainLog{to: p})
+}
+
+// withUnit writes how long something took as 33.02ms: slog's own JSON has a number of nanoseconds, and does not say so.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().Round(10*time.Microsecond).String())
+	}
+	return a
 }
 
 // running is the logger of stile serve, which is read long after: its lines tell when, unless who reads them sees that
