@@ -6,13 +6,16 @@ package process
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func newTestFolder(t *testing.T, in ...string) *Folder {
@@ -156,6 +159,29 @@ func TestSweepLeaves(t *testing.T) {
 	}
 	if isThere(gone) {
 		t.Errorf("%s is still there", gone)
+	}
+}
+
+// Whatever is in the place of the lock, nobody waits for it.
+func TestSweepOfAPipe(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	path := filepath.Join(base, prefix+"pipe")
+	if err := errors.Join(os.Mkdir(path, 0o700), syscall.Mkfifo(filepath.Join(path, runningName), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		Sweep(prefix, base)
+	}()
+	select {
+	case <-swept:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for the pipe")
+	}
+	if isThere(path) {
+		t.Error("it is still there")
 	}
 }
 

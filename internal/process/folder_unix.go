@@ -45,9 +45,9 @@ func hold(path string) (io.Closer, error) {
 	return file, nil
 }
 
-// take locks the file of a process that is dead.
+// take locks the file of a process that is dead. To open a pipe for both ways waits for nobody.
 func take(folder *os.Root, name string) (io.Closer, error) {
-	file, err := folder.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	file, err := folder.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

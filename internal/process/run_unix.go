@@ -72,14 +72,19 @@ func endOf(e *exec.ExitError) Ended {
 	return Ended{Code: e.ExitCode()}
 }
 
-// dieOf ends this process by a signal, and returns where that cannot be: a container's first process does not die so,
-// and of other signals the Go runtime makes a crash report.
+// dieOf ends this process by a signal, and returns where that cannot be.
 func dieOf(s syscall.Signal) {
-	if !slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}, s) || os.Getpid() == 1 || slices.Contains(ignored, os.Signal(s)) {
+	if !mayDieOf(s, os.Getpid()) {
 		return
 	}
 	signal.Reset(s)
 	if syscall.Kill(os.Getpid(), s) == nil {
 		<-time.After(time.Second) // another thread may be the one to get it
 	}
+}
+
+// mayDieOf reports whether a process can end by a signal: a container's first process does not die so, and of other
+// signals the Go runtime makes a crash report.
+func mayDieOf(s syscall.Signal, pid int) bool {
+	return pid != 1 && slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}, s) && !slices.Contains(ignored, os.Signal(s))
 }

@@ -113,6 +113,30 @@ func TestRunIgnoredSignals(t *testing.T) {
 	}
 }
 
+// Who is told to go on before it has stopped is not to be stopped later, for nothing would have it go on again.
+func TestToldToGoOn(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal tells it
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []struct {
+		signal syscall.Signal
+		told   bool
+	}{{syscall.SIGTSTP, true}, {syscall.SIGWINCH, true}, {syscall.SIGCONT, false}} {
+		if passOn(s.signal, cmd.Process); toldToStop.Load() != s.told {
+			t.Errorf("after %v: told to stop: %t", s.signal, !s.told)
+		}
+	}
+	_ = in.Close()
+	_ = cmd.Wait()
+}
+
 // Killed, this process can pass nothing on: the kernel has the command end.
 func TestRunKilled(t *testing.T) {
 	t.Parallel()
