@@ -46,7 +46,7 @@ func parseAddress(text string, allowRemote bool) (address, error) {
 		}
 	}
 	if ip = ip.Unmap(); !ip.IsLoopback() && !allowRemote {
-		return address{}, misuse("listen on 127.0.0.1, or set allow_remote if other machines are meant to reach it",
+		return address{}, misuse("listen on 127.0.0.1; if other machines are meant to reach it, describe the endpoint in a stile.yaml, with allow_remote: true",
 			"address %q: other machines could reach it, and whoever reaches it gets credentials", text)
 	}
 	return address{text: text, at: []netip.AddrPort{netip.AddrPortFrom(ip, uint16(number))}}, nil
