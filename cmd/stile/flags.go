@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -168,8 +169,14 @@ func misuse(op, format string, args ...any) error {
 	return &stile.Error{Op: op, Err: fmt.Errorf("%w: "+format, append([]any{stile.ErrMisuse}, args...)...)}
 }
 
-// nearestFlag adds the flag that was probably meant.
+// wants are what a flag's value is to be, by pflag's type; of others, what pflag says is plain enough.
+var wants = map[string]string{"int": "a number", "intSlice": "a number", "bool": "true or false", "duration": "a duration such as 30s"}
+
+// nearestFlag adds the flag that was probably meant, or what its value is to be.
 func nearestFlag(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok && wants[bad.GetFlag().Value.Type()] != "" {
+		return fmt.Errorf("invalid argument %.100q for %q flag: want %s", bad.GetValue(), "--"+bad.GetFlag().Name, wants[bad.GetFlag().Value.Type()])
+	}
 	_, wrong, found := strings.Cut(err.Error(), "unknown flag: --")
 	if !found {
 		return err
