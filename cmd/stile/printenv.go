@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ var envFormats = []string{"sh", "fish", "powershell", "docker", "json"}
 func (p *program) printEnv(ctx context.Context, o *serving, plan sidecar.Plan) error {
 	c, ok := plan.Crossings[o.printEnv]
 	if !ok {
-		return misuse("find the crossing", "there is no crossing %.64q", o.printEnv)
+		return misuse("find the crossing", "there is no crossing %.64q: there is %s", o.printEnv, firstOf(slices.Sorted(maps.Keys(plan.Crossings))))
 	}
 	f := &finding{program: p, name: o.printEnv, crossing: c, plan: plan, options: p.sidecarOptions(p.logger("text"))}
 	f.ask(ctx)
@@ -151,7 +152,14 @@ func (f *finding) nothing(unix string, files []string) error {
 		e.Hint = "serve it at 127.0.0.1:PORT"
 	default:
 		e.Err = fmt.Errorf("%w: no endpoint serves %s", stile.ErrMisuse, f.name)
-		e.Hint = "add one to the serve block, or name it by a flag such as --ecs ADDRESS"
+		switch {
+		case isToken(f.crossing):
+			e.Hint = "no SDK asks for such a token: add it to files: of the serve block, or run the program by stile exec " + f.name
+		case f.crossing.To.AWS != nil:
+			e.Hint = "add one to the serve block, or name it by a flag: --ecs ADDRESS"
+		default:
+			e.Hint = "add one to the serve block, or name it by a flag: --gce " + f.name + "=ADDRESS"
+		}
 	}
 	return e
 }
