@@ -5,10 +5,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,61 @@ func TestPrintEnvTakesNoOtherFile(t *testing.T) {
 			g.serves(strings.Replace(told, "BASE", filepath.Base(g.expected(t)), 1))
 			g.answerReport(t)
 			g.want(t, g.expected(t), "names a file that does not go with this configuration")
+		})
+	}
+}
+
+// TestPrintEnvTakesNoPathOfOthers holds the same of a file of the right name, which leads to another, or may at any time.
+func TestPrintEnvTakesNoPathOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lead  func(g *printing, path, secret string) error
+		taken bool
+	}{
+		"their own": {func(_ *printing, path, secret string) error { return os.Rename(secret, path) }, true},
+		"a link":    {func(_ *printing, path, secret string) error { return os.Symlink(secret, path) }, false},
+		"a folder":  {func(_ *printing, path, _ string) error { return os.Mkdir(path, 0o700) }, false},
+		"in an open folder": {func(_ *printing, path, secret string) error {
+			return errors.Join(os.Rename(secret, path), os.Chmod(filepath.Dir(path), 0o777))
+		}, false},
+		"in an open folder, and not there yet": {func(_ *printing, path, _ string) error { return os.Chmod(filepath.Dir(path), 0o777) }, false},
+		"below an open folder": {func(g *printing, path, secret string) error {
+			return errors.Join(os.Rename(secret, path), os.Chmod(filepath.Join(g.folder, "elsewhere"), 0o777))
+		}, false},
+		"by a link of ours": {func(g *printing, path, secret string) error {
+			away := filepath.Join(g.folder, "away")
+			return errors.Join(os.Rename(filepath.Dir(path), away), os.Symlink(away, filepath.Dir(path)), os.Rename(secret, path))
+		}, true},
+		"by a link to an open folder": {func(g *printing, path, secret string) error {
+			away := filepath.Join(g.folder, "away")
+			return errors.Join(os.Rename(filepath.Dir(path), away), os.Symlink(away, filepath.Dir(path)), os.Rename(secret, path), os.Chmod(away, 0o777))
+		}, false},
+		"another user's file": {func(_ *printing, path, secret string) error {
+			return errors.Join(os.Rename(secret, path), os.Chown(path, 54321, 0))
+		}, false},
+		"another user's folder": {func(_ *printing, path, secret string) error {
+			return errors.Join(os.Rename(secret, path), os.Chown(filepath.Dir(path), 54321, 0))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if runtime.GOOS == "windows" || strings.HasPrefix(name, "another user") && os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			g := newPrinting(t)
+			written(t, g.expected(t))
+			secret := written(t, filepath.Join(g.folder, "secret"))
+			path := filepath.Join(g.folder, "elsewhere", "stile", filepath.Base(g.expected(t)))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), c.lead(g, path, secret)); err != nil {
+				t.Fatal(err)
+			}
+			g.serves(path)
+			g.answerReport(t)
+			if c.taken {
+				g.want(t, path)
+			} else {
+				g.want(t, g.expected(t), "which others can have lead to any file")
+			}
 		})
 	}
 }

@@ -116,17 +116,20 @@ func (f *finding) tokenFile(e config.Endpoint, one sidecar.Served) (string, erro
 	return file, nil
 }
 
-// told is the path that the running serve told, or else the one that was made out here. Serve knows the folder. The name
-// of the file is known here too, and with any other name it was no serve of this configuration that answered: programs
-// present what is in the file, so no one else may choose it.
+// told is the path that the running serve told, or else the one that was made out here. Serve knows the folder. Anyone may
+// listen at its address when it has ended, and programs present what is in the file, so no one else may choose it: the name of
+// the file is known here too, and where nobody but this user and root has a hand in the path, it leads to no other.
 func (f *finding) told(path, expected string) string {
 	switch {
-	case path == "":
+	case path == "" || path == expected:
 		return expected
-	case filepath.IsAbs(path) && filepath.Base(path) == filepath.Base(expected) && !strings.ContainsFunc(path, unicode.IsControl):
+	case !filepath.IsAbs(path) || filepath.Base(path) != filepath.Base(expected) || strings.ContainsFunc(path, unicode.IsControl):
+		f.program.warn("what answers at %s names a file that does not go with this configuration: what is printed is %s", f.plan.Serve.Admin, expected)
+	case !cannotLead(path):
+		f.program.warn("what answers at %s names %s, which others can have lead to any file: what is printed is %s; write the whole path into the configuration if that one is right", f.plan.Serve.Admin, path, expected)
+	default:
 		return path
 	}
-	f.program.warn("what answers at %s names a file that does not go with this configuration: what is printed is %s", f.plan.Serve.Admin, expected)
 	return expected
 }
 
