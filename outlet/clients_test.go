@@ -148,8 +148,10 @@ func TestExecutableResponse(t *testing.T) {
 			t.Errorf("%s: %v", c.Kind, err)
 		}
 	}
-	if err := outlet.ExecutableResponse(&bytes.Buffer{}, idToken, stile.TokenTypeAWS4Request); !errors.Is(err, stile.ErrMisuse) {
-		t.Errorf("a signed request: %v", err)
+	for _, typ := range []stile.TokenType{stile.TokenTypeAWS4Request, "x"} {
+		if err := outlet.ExecutableResponse(&bytes.Buffer{}, idToken, typ); !errors.Is(err, stile.ErrMisuse) {
+			t.Errorf("%s: %v", typ, err)
+		}
 	}
 }
 
