@@ -133,9 +133,17 @@ func (p *program) serve(ctx context.Context, o *serving) error {
 	return p.attend(ctx, end, s, &reloader{program: p, o: o, s: s, watched: watched, log: log, audit: audit, notify: notify, store: p.store, traces: watched.plan.Serve.Traces})
 }
 
-// knowsFormats refuses a format that there is none of.
+// knowsFormats refuses a format that there is none of, and one of nothing; and a flag with no value, as of a variable that is
+// not set: what it was to say would be left out in silence.
 func (o *serving) knowsFormats() error {
+	for _, f := range [][2]string{{"ecs", o.ecs}, {"admin", o.admin}, {"print-env", o.printEnv}, {"audit-log", o.auditLog}} {
+		if o.given(f[0]) && f[1] == "" {
+			return misuse("read the flags", "--%s is empty: give it a value or drop it", f[0])
+		}
+	}
 	switch {
+	case o.given("format") && o.printEnv == "":
+		return misuse("read the flags", "--format goes with --print-env CROSSING; that of what serve logs is --log-format")
 	case !slices.Contains(logFormats, o.logFormat):
 		return misuse("read the flags", "--log-format %.40q: want text or json", o.logFormat)
 	case !slices.Contains(envFormats, o.format):
