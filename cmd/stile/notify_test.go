@@ -248,7 +248,7 @@ func TestEndWhereSystemdDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
-	for said.Scan() { //nolint:revive // until it has ended
+	for said.Scan() { // until it has ended
 	}
 	if got := ending(t, cmd); got != "exit status 0" {
 		t.Error(got)

@@ -292,7 +292,7 @@ func endAnyhow(signals <-chan os.Signal, told bool, log *slog.Logger) {
 				told = true // the one that ended ctx
 				continue
 			}
-			os.Exit(signalCode(sig))
+			endAtOnce(signalCode(sig))
 		case <-late:
 			said := make(chan struct{})
 			go func() {
@@ -303,7 +303,7 @@ func endAnyhow(signals <-chan os.Signal, told bool, log *slog.Logger) {
 			case <-said:
 			case <-time.After(lastWords):
 			}
-			os.Exit(failed)
+			endAtOnce(failed)
 		}
 	}
 }
