@@ -358,7 +358,7 @@ func (f *Files) write(ctx context.Context, k *kept, c stile.Credential) outcome 
 	if dead(c, time.Now()) { // the disk may have been slow
 		return outcome{disk: true, err: k.fail("write the credential to", fmt.Errorf("%w: it expired before the disk took it", stile.ErrTemporary))}
 	}
-	put := k.File.write
+	put := k.write
 	if k.sheet != nil {
 		put = k.sheet.write(k.File)
 	}

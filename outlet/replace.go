@@ -180,9 +180,9 @@ func lock(ctx context.Context, p place) (unlock func(), err error) {
 // oddLock tells of what is there instead of a lock file of this package, and of another user's where users keep each other
 // from nothing else: they could hold it for ever.
 func (p place) oddLock(path string) error {
-	info, err := os.Lstat(path)
+	info, _ := os.Lstat(path)
 	switch {
-	case err != nil:
+	case info == nil: // gone again, or nothing to tell of
 		return nil
 	case !info.Mode().IsRegular():
 		return refused("remove it: rm -r "+path, "%s, of %s, is in the place of the lock file", path, ownerOf(info))
