@@ -60,7 +60,7 @@ nothing else. SIGHUP, and any change of the file, makes serve read it again: wha
 mistake in it changes nothing. SIGTERM and SIGINT finish the requests under way; a second one ends at once.`,
 		Example: `  stile serve --config /etc/stile/stile.yaml
   stile serve --ecs 127.0.0.1:9912 --gce warehouse=127.0.0.1:9914 --admin 127.0.0.1:9911
-  eval "$(stile serve --print-env images)"`,
+  ( eval "$(stile serve --print-env images)"; aws s3 ls s3://images/ )  # not in the shell that runs stile`,
 		Args: takesNothing,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.take(cmd, args)
