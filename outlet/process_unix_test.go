@@ -337,7 +337,7 @@ func TestFolderWithAGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for group, want := range map[string]uint32{"": 12345, "0": 0} {
-		f := outlet.File{Path: filepath.Join(dir, "token"), Mode: 0o640, Group: group}
+		f := outlet.File{Path: filepath.Join(dir, "token"+group), Mode: 0o640, Group: group}
 		if err := f.Write(t.Context(), accessToken); err != nil {
 			t.Fatal(err)
 		}
