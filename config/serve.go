@@ -208,7 +208,7 @@ func (r *reader) users(dst *[]string) func(*node) {
 
 // asName takes a plain number for the text of it.
 func asName(n *node) *node {
-	if n.kind != number || !isID(n.text) || n.text != "0" && n.text[0] == '0' {
+	if n.kind != number || !isID(strings.TrimPrefix(n.text, "-")) || n.text != "0" && n.text[0] == '0' {
 		return n
 	}
 	named := *n
@@ -229,7 +229,10 @@ func (r *reader) traces(n *node) *Traces {
 // nobody chose sends them to this machine alone.
 func (p ForeignPolicy) tracesEndpoint(s string) (string, error) {
 	u, err := webURL(s)
+	scheme, _, hasScheme := strings.Cut(s, "://")
 	switch {
+	case hasScheme && scheme != "http" && scheme != "https":
+		return "", errors.New("want a URL that begins with http:// or https://, of OTLP over HTTP")
 	case err != nil:
 		return "", err
 	case u.RawQuery != "" || u.ForceQuery:
@@ -577,7 +580,9 @@ func anAddress(s string) (string, error) {
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
+		if _, err = strconv.ParseUint(port, 10, 16); errors.Is(err, strconv.ErrRange) {
+			return "", errors.New("the port is a number from 0 to 65535")
+		}
 	}
 	if _, notAddress := netip.ParseAddr(host); err != nil || notAddress != nil && host != "localhost" && host != "" {
 		return "", errors.New("want 127.0.0.1:PORT, [::1]:PORT, localhost:PORT or unix:/PATH")
@@ -606,7 +611,7 @@ func userName(s string) (string, error) {
 	if !shape.Only(s, 1, 64, "A-Za-z0-9_.$-") {
 		return "", errors.New("want a name or a number")
 	}
-	if _, err := strconv.ParseUint(s, 10, 32); err != nil && isID(s) {
+	if _, err := strconv.ParseUint(s, 10, 32); err != nil && isID(strings.TrimPrefix(s, "-")) {
 		return "", errors.New("want a name, or a number of at most 32 bits")
 	}
 	return s, nil
