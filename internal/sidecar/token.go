@@ -84,10 +84,28 @@ func provide(path string, before stile.Secret, e config.Endpoint) (found, error)
 		token, made = stile.NewSecret(NewToken()), true
 	}
 	wrote, err := writeToken(path, token, e, false)
-	if err == nil && !wrote {
+	switch {
+	case err != nil:
+		err = unmade(err, path, e)
+	case !wrote:
 		token, err = settled(path)
 	}
 	return found{token, made && wrote}, err
+}
+
+// unmade says what could not be made, and where else it may be. What has a hint says that already.
+func unmade(err error, path string, e config.Endpoint) error {
+	if _, ok := errors.AsType[*stile.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", stile.ErrMisuse, err)
+	}
+	hint := "name a file in a folder that this user may write to: token_file"
+	if e.TokenFile == "" {
+		hint = "set XDG_RUNTIME_DIR to a folder of this user, or name a file in one: token_file in the stile.yaml"
+	}
+	return &stile.Error{Op: "make the file of the bearer token, " + path, Err: err, Hint: hint}
 }
 
 // settled is the token in a file that is there. It fails where another user may have put the file there, or it is no file,

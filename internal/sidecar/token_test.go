@@ -3,8 +3,10 @@
 package sidecar_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +61,27 @@ func TestTokenFileByName(t *testing.T) {
 	o.Folder = ""
 	if path, err := o.TokenFile(config.Endpoint{ECS: images, Listen: free}); err == nil {
 		t.Errorf("got %s with no folder to be in", path)
+	}
+}
+
+// TestTokenFileThatCannotBeMade holds that what is wrong, and what mends it, can be told from the error.
+func TestTokenFileThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("no folder that root cannot make one in is known here")
+	}
+	s := newScene(t)
+	const nowhere = "/proc/none"
+	s.options.Folder = nowhere
+	for _, test := range []struct{ file, hint string }{{"", "set XDG_RUNTIME_DIR to a folder of this user, "}, {nowhere + "/token", "name a file in a folder that this user may write to: token_file"}} {
+		p := plan(t, oneECS)
+		p.Serve.Endpoints[0].TokenFile = test.file
+		one := sidecar.New(s.options)
+		t.Cleanup(one.Close)
+		err := one.Apply(t.Context(), p)
+		if e, ok := errors.AsType[*stile.Error](err); !ok || !errors.Is(err, stile.ErrMisuse) || !strings.Contains(err.Error(), "make the file of the bearer token, "+nowhere+"/") || !strings.HasPrefix(e.Hint, test.hint) {
+			t.Errorf("%q: got %v", test.file, err)
+		}
 	}
 }
 
